@@ -1,0 +1,354 @@
+"""The portfolio file: one JSON document with assets, prices, one portfolio and its past; version 1.
+
+    {"steelyard": 1, "asOf": "...",
+     "assets": [{"symbol", "assetClass", "currency", "venue", "name", "step", "priceStep", "minNotional", "tradable",
+                 "identicalGroup", "costs": {"fixed", "rate", "minimum", "halfSpread"}, "price", "pricedAt", "source"}],
+     "portfolio": {"name", "baseCurrency", "policy": {...},
+                   "accounts": [{"name", "kind", "cash", "balances": [{"amount", "currency"}],
+                                 "lots": [{"symbol", "quantity", "unitCost", "acquiredOn"}]}],
+                   "targets": [{"key", "percent", "assets": [...], "assetClass", "band": {...}}]},
+     "transactions": [{"date", "account", "side", "symbol", "quantity", "price", "fees"}]}
+
+Names and scalars are the API's: numbers are decimal strings or integers. Unknown fields are refused. What is left out
+has the API's default; an absent `asOf` is the instant handed in.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Final, TypeVar
+
+from app.core import scalars, targets
+from app.core.bands import HYBRID_ABSOLUTE, HYBRID_RELATIVE, SMART, Band, BandKind, Destination
+from app.core.costs import Costs
+from app.core.drafts import (
+    AccountDraft,
+    LotDraft,
+    PortfolioDraft,
+    TransactionDraft,
+    check_accounts,
+)
+from app.core.errors import Duplicate, InvalidInput, LimitExceeded, Required, SteelyardError
+from app.core.money import HUNDRED, ZERO
+from app.core.policy import LotMethod, Policy
+from app.core.portfolio import AccountKind, Asset, AssetClass, Price
+from app.core.targets import TargetDraft
+from app.core.trades import TradeSide
+
+VERSION: Final = 1
+MAX_ITEMS: Final = 100_000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PortfolioFile:
+    """A parsed file: assets with their prices, the portfolio as a draft, facts of the past."""
+
+    as_of: datetime
+    assets: tuple[tuple[Asset, Price | None], ...]
+    portfolio: PortfolioDraft
+    transactions: tuple[TransactionDraft, ...]
+
+
+class Fields:
+    """One JSON object being read: takes fields by name, says where errors are, refuses what nobody took."""
+
+    def __init__(self, document: object) -> None:
+        if not isinstance(document, dict):
+            raise InvalidInput(f"expected an object, found {type(document).__name__}")
+        self.left = dict(document)
+
+    def take(self, name: str, read: Callable[[object], T], default: T | None = None) -> T:
+        """Read a field; without a default it is required. An explicit null counts as absent."""
+        value = self.left.pop(name, None)
+        if value is None:
+            if default is None:
+                raise Required(f"{name} is missing", [name])
+            return default
+        return self._read(name, value, read)
+
+    def maybe(self, name: str, read: Callable[[object], T]) -> T | None:
+        """Read a field that may be absent."""
+        value = self.left.pop(name, None)
+        return None if value is None else self._read(name, value, read)
+
+    def each(self, name: str, read: Callable[[object], T]) -> tuple[T, ...] | None:
+        """Read a list field, item by item."""
+        items = self.left.pop(name, None)
+        if items is None:
+            return None
+        if not isinstance(items, list):
+            raise InvalidInput(f"{name} must be a list, not {type(items).__name__}", [name])
+        if len(items) > MAX_ITEMS:
+            raise LimitExceeded(f"{name} has {len(items)} items; at most {MAX_ITEMS} are allowed", [name])
+        return tuple(self._read(name, item, read, place) for place, item in enumerate(items))
+
+    def end(self) -> None:
+        """Refuse fields that nobody asked for: a misspelt field would be a silent default."""
+        if self.left:
+            name = next(iter(self.left))
+            raise InvalidInput(f"there is no field {str(name)[:40]!r} here", [str(name)[:40]])
+
+    def _read(self, name: str, value: object, read: Callable[[object], T], *places: int) -> T:
+        try:
+            return read(value)
+        except SteelyardError as error:
+            raise error.under(name, *places) from None
+
+
+def parse(document: object, now: datetime) -> PortfolioFile:
+    """Read a file; every error names its path. `now` stands in for an absent asOf."""
+    fields = Fields(document)
+    version = fields.take("steelyard", lambda value: value)
+    if version != VERSION:
+        raise InvalidInput(
+            f"this is file version {str(version)[:20]!r}; only version {VERSION} is known", ["steelyard"]
+        )
+    as_of = fields.take("asOf", lambda value: scalars.instant(value, "asOf"), now)
+    assets = fields.each("assets", lambda item: _asset(item, as_of)) or ()
+    seen: set[str] = set()
+    for place, (asset, _) in enumerate(assets):
+        if asset.id in seen:
+            raise Duplicate(f"asset {asset.id} is given twice", ["assets", place])
+        seen.add(asset.id)
+    portfolio = fields.take("portfolio", read_portfolio)
+    transactions = fields.each("transactions", read_transaction) or ()
+    fields.end()
+    return PortfolioFile(as_of, assets, portfolio, transactions)
+
+
+def _asset(item: object, as_of: datetime) -> tuple[Asset, Price | None]:
+    fields = Fields(item)
+    symbol = fields.take("symbol", scalars.symbol)
+    currency = fields.take("currency", scalars.currency, "USD")
+    venue = fields.take("venue", lambda value: scalars.symbol(value, "venue"), "")
+    price = fields.maybe("price", scalars.price)
+    priced_at = fields.take("pricedAt", lambda value: scalars.instant(value, "pricedAt"), as_of)
+    source = fields.take("source", lambda value: scalars.text(value, "source"), "file")
+    asset = Asset(
+        id=f"{symbol}:{currency}:{venue}",
+        symbol=symbol,
+        asset_class=fields.take("assetClass", lambda v: scalars.member(AssetClass, v, "assetClass"), AssetClass.OTHER),
+        currency=currency,
+        venue=venue,
+        name=fields.take("name", lambda value: scalars.text(value, "name"), symbol),
+        quantity_step=fields.take("step", scalars.step, ZERO),
+        price_step=fields.take("priceStep", lambda value: scalars.price(value, "priceStep"), Decimal("0.01")),
+        min_notional=fields.take("minNotional", lambda value: scalars.money(value, "minNotional"), ZERO),
+        tradable=fields.take("tradable", read_bool, True),
+        identical_group=fields.take("identicalGroup", lambda value: scalars.text(value, "identicalGroup"), ""),
+        costs=fields.take("costs", _costs, Costs()),
+    )
+    fields.end()
+    return asset, None if price is None else Price(price, priced_at, source)
+
+
+def _costs(item: object) -> Costs:
+    fields = Fields(item)
+    costs = Costs(
+        fields.take("fixed", lambda value: scalars.money(value, "fixed"), ZERO),
+        fields.take("rate", lambda value: _fraction(value, "rate"), ZERO),
+        fields.take("minimum", lambda value: scalars.money(value, "minimum"), ZERO),
+        fields.take("halfSpread", lambda value: _fraction(value, "halfSpread"), ZERO),
+    )
+    fields.end()
+    return costs
+
+
+def _fraction(value: object, what: str) -> Decimal:
+    return scalars.percent(value, what).scaleb(-2)
+
+
+def read_bool(value: object) -> bool:
+    """Read true or false, and nothing that only looks like it."""
+    if not isinstance(value, bool):
+        raise InvalidInput(f"must be true or false, not {str(value)[:20]!r}")
+    return value
+
+
+def _count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1000:
+        raise InvalidInput(f"must be a whole number from 1 to 1000, not {str(value)[:20]!r}")
+    return value
+
+
+def read_portfolio(item: object) -> PortfolioDraft:
+    """Read the portfolio of a file."""
+    fields = Fields(item)
+    base_currency = fields.take("baseCurrency", scalars.currency, "USD")
+    draft = PortfolioDraft(
+        name=fields.take("name", lambda value: scalars.text(value, "name"), "Portfolio"),
+        base_currency=base_currency,
+        policy=fields.take("policy", read_policy, Policy()),
+        accounts=fields.each("accounts", lambda account: _account(account, base_currency)) or (AccountDraft("Main"),),
+        targets=fields.each("targets", read_target),
+    )
+    fields.end()
+    try:
+        check_accounts(draft.accounts)
+    except SteelyardError as error:
+        raise error.under("accounts") from None
+    return draft
+
+
+def _account(item: object, base_currency: str) -> AccountDraft:
+    fields = Fields(item)
+    name = fields.take("name", lambda value: scalars.text(value, "name"), "Main")
+    kind = fields.take("kind", lambda value: scalars.member(AccountKind, value, "kind"), AccountKind.TAXABLE)
+    amount = fields.take("cash", lambda value: scalars.money(value, "cash"), ZERO)
+    cash = {base_currency: amount} if amount else {}
+    for place, (currency, balance) in enumerate(fields.each("balances", _balance) or ()):
+        if currency in cash:
+            raise Duplicate(f"cash in {currency} is given twice", ["balances", place])
+        cash[currency] = balance
+    lots = fields.each("lots", read_lot) or ()
+    fields.end()
+    return AccountDraft(name, kind, cash, lots)
+
+
+def _balance(item: object) -> tuple[str, Decimal]:
+    fields = Fields(item)
+    found = fields.take("currency", scalars.currency), fields.take("amount", scalars.money)
+    fields.end()
+    return found
+
+
+def read_lot(item: object) -> LotDraft:
+    """Read one lot."""
+    fields = Fields(item)
+    lot = LotDraft(
+        fields.take("symbol", _name),
+        fields.take("quantity", scalars.quantity),
+        fields.maybe("unitCost", scalars.unit_cost),
+        fields.maybe("acquiredOn", lambda value: scalars.day(value, "acquiredOn")),
+    )
+    fields.end()
+    return lot
+
+
+def _name(value: object) -> str:
+    """A symbol, or symbol:currency[:venue] where the symbol alone means several assets."""
+    return scalars.text(value, "symbol", longest=64)
+
+
+def read_target(item: object) -> TargetDraft:
+    """Read one target entry."""
+    fields = Fields(item)
+    draft = TargetDraft(
+        percent=fields.take("percent", scalars.percent),
+        key=fields.maybe("key", lambda value: scalars.text(value, "key", longest=targets.MAX_KEY_LENGTH)),
+        assets=fields.each("assets", _name) or (),
+        asset_class=fields.maybe("assetClass", lambda value: scalars.member(AssetClass, value, "assetClass")),
+        band=fields.maybe("band", read_band),
+    )
+    fields.end()
+    return draft
+
+
+def read_band(item: object) -> Band:
+    """Read a band: {"absolute"}, {"relative", "floor", "cap"}, {"hybrid": {...}} or {"smart": true}."""
+    fields = Fields(item)
+    absolute = fields.maybe("absolute", lambda value: scalars.percent(value, "absolute"))
+    relative = fields.maybe("relative", lambda value: scalars.percent(value, "relative"))
+    hybrid = fields.maybe("hybrid", _hybrid)
+    smart = fields.maybe("smart", read_bool)
+    floor = fields.maybe("floor", lambda value: scalars.percent(value, "floor"))
+    cap = fields.maybe("cap", lambda value: scalars.percent(value, "cap"))
+    fields.end()
+    return make_band(absolute=absolute, relative=relative, hybrid=hybrid, smart=smart, floor=floor, cap=cap)
+
+
+def make_band(
+    *,
+    absolute: Decimal | None,
+    relative: Decimal | None,
+    hybrid: Band | None,
+    smart: bool | None,
+    floor: Decimal | None,
+    cap: Decimal | None,
+) -> Band:
+    """Make a band of the one kind that is given; floor and cap go with relative only."""
+    given = [
+        name
+        for name, value in (("absolute", absolute), ("relative", relative), ("hybrid", hybrid))
+        if value is not None
+    ]
+    given += ["smart"] if smart else []
+    if len(given) != 1:
+        found = " and ".join(given) or "none"
+        raise InvalidInput(f"a band is exactly one of absolute, relative, hybrid and smart; {found} is given")
+    if relative is None and (floor is not None or cap is not None):
+        raise InvalidInput("floor and cap go with relative only", ["floor" if floor is not None else "cap"])
+    if hybrid is not None:
+        return hybrid
+    if absolute is not None:
+        return Band(BandKind.ABSOLUTE, absolute=absolute)
+    return SMART if smart else Band(BandKind.RELATIVE, relative=relative, floor=floor, cap=cap)
+
+
+def _hybrid(item: object) -> Band:
+    fields = Fields(item)
+    absolute = fields.take("absolute", lambda value: scalars.percent(value, "absolute"), HYBRID_ABSOLUTE)
+    relative = fields.take("relative", lambda value: scalars.percent(value, "relative"), HYBRID_RELATIVE)
+    fields.end()
+    return Band(BandKind.HYBRID, absolute=absolute, relative=relative)
+
+
+def read_policy(item: object) -> Policy:
+    """Read a policy; absent fields have the defaults."""
+    fields, default = Fields(item), Policy()
+
+    def percent(name: str, otherwise: Decimal) -> Decimal:
+        return fields.take(name, lambda value: scalars.percent(value, name), otherwise)
+
+    ages = fields.each("maxPriceAge", _age) or ()
+    policy = Policy(
+        default_band=fields.take("defaultBand", read_band, default.default_band),
+        warn_at=percent("warnAt", default.warn_at),
+        alert_on_warning=fields.take("alertOnWarning", read_bool, default.alert_on_warning),
+        alert_after=fields.take("alertAfter", _count, default.alert_after),
+        recover_after=fields.take("recoverAfter", _count, default.recover_after),
+        max_price_age_s={**default.max_price_age_s, **dict(ages)},
+        destination=fields.take(
+            "destination", lambda value: scalars.member(Destination, value, "destination"), default.destination
+        ),
+        band_kept=percent("bandKept", default.band_kept * HUNDRED).scaleb(-2),
+        min_trade=fields.take("minTrade", lambda value: scalars.money(value, "minTrade"), default.min_trade),
+        max_fee=percent("maxFee", default.max_fee),
+        cash_buffer=percent("cashBuffer", default.cash_buffer),
+        allow_sells=fields.take("allowSells", read_bool, default.allow_sells),
+        lot_method=fields.take("lotMethod", lambda v: scalars.member(LotMethod, v, "lotMethod"), default.lot_method),
+        short_term_rate=percent("shortTermRate", default.short_term_rate),
+        long_term_rate=percent("longTermRate", default.long_term_rate),
+        plan_lifetime_s=fields.take("planLifetime", scalars.duration_s, default.plan_lifetime_s),
+    )
+    fields.end()
+    return policy
+
+
+def _age(item: object) -> tuple[AssetClass, int]:
+    fields = Fields(item)
+    found = (
+        fields.take("assetClass", lambda value: scalars.member(AssetClass, value, "assetClass")),
+        fields.take("age", lambda value: scalars.duration_s(value, "age")),
+    )
+    fields.end()
+    return found
+
+
+def read_transaction(item: object) -> TransactionDraft:
+    """Read one purchase or sale of the past."""
+    fields = Fields(item)
+    draft = TransactionDraft(
+        fields.take("date", scalars.day),
+        fields.take("account", lambda value: scalars.text(value, "account")),
+        fields.take("side", lambda value: scalars.member(TradeSide, value, "side")),
+        fields.take("symbol", _name),
+        fields.take("quantity", scalars.quantity),
+        fields.take("price", scalars.price),
+        fields.take("fees", lambda value: scalars.money(value, "fees"), ZERO),
+    )
+    fields.end()
+    return draft

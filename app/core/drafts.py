@@ -1,0 +1,94 @@
+"""What somebody asks to be created, checked field by field but not yet looked up: symbols, not ids."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Final
+
+from app.core.errors import Duplicate, InvalidInput, LimitExceeded
+from app.core.money import MONEY_PLACES, PRICE_LIMIT, exactly, round_half_even
+from app.core.policy import Policy
+from app.core.portfolio import AccountKind, Asset
+from app.core.targets import TargetDraft
+from app.core.trades import TradeSide
+
+MAX_ACCOUNTS: Final = 50
+MAX_LOTS: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class LotDraft:
+    """Units bought at one time, `unit_cost` in the base currency. None means the latest price, and today."""
+
+    symbol: str
+    quantity: Decimal
+    unit_cost: Decimal | None = None
+    acquired_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDraft:
+    """An account to create, with cash by currency."""
+
+    name: str
+    kind: AccountKind = AccountKind.TAXABLE
+    cash: Mapping[str, Decimal] = field(default_factory=dict)
+    lots: tuple[LotDraft, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PortfolioDraft:
+    """A portfolio to create. `targets` None is to be set later."""
+
+    name: str
+    base_currency: str = "USD"
+    policy: Policy = field(default_factory=Policy)
+    accounts: tuple[AccountDraft, ...] = (AccountDraft("Main"),)
+    targets: tuple[TargetDraft, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionDraft:
+    """A fact of the past, as told: one purchase or sale."""
+
+    traded_on: date
+    account: str
+    side: TradeSide
+    symbol: str
+    quantity: Decimal
+    price: Decimal
+    fees: Decimal
+
+
+def check_accounts(accounts: Sequence[AccountDraft]) -> None:
+    """Refuse no accounts, too many accounts or lots, and two accounts of one name."""
+    if not 1 <= len(accounts) <= MAX_ACCOUNTS:
+        raise LimitExceeded(f"there are {len(accounts)} accounts; 1 to {MAX_ACCOUNTS} are allowed")
+    lots = sum(len(account.lots) for account in accounts)
+    if lots > MAX_LOTS:
+        raise LimitExceeded(f"there are {lots} lots; at most {MAX_LOTS} are allowed")
+    names: set[str] = set()
+    for place, account in enumerate(accounts):
+        if account.name in names:
+            raise Duplicate(f"two accounts are called {account.name}", [place, "name"])
+        names.add(account.name)
+
+
+def names_of(assets: Sequence[Asset]) -> dict[str, Asset]:
+    """Map the names that mean exactly one asset: symbol, symbol:currency, symbol:currency:venue."""
+    found: dict[str, list[Asset]] = {}
+    for asset in assets:
+        full = f"{asset.symbol}:{asset.currency}:{asset.venue}"
+        for name in {asset.symbol, f"{asset.symbol}:{asset.currency}", full}:
+            found.setdefault(name, []).append(asset)
+    return {name: same[0] for name, same in found.items() if len(same) == 1}
+
+
+@exactly
+def basis_of(quantity: Decimal, unit_cost: Decimal) -> Decimal:
+    """Return the cost basis of a lot, rounded half-even to 10 decimals; refuse one that is too large to be stored."""
+    basis = round_half_even(quantity * unit_cost, MONEY_PLACES)
+    if basis >= PRICE_LIMIT * PRICE_LIMIT:
+        raise InvalidInput(f"the lot would cost {basis:f}; that is more than can be stored", ["unitCost"])
+    return basis

@@ -1,0 +1,175 @@
+"""Writing the portfolio file and the offline answers: what `document.parse` reads back to the same values."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.core.bands import Band, BandKind, Destination
+from app.core.costs import FREE
+from app.core.document import VERSION
+from app.core.drafts import TransactionDraft, names_of
+from app.core.drift import Entry, Report, Snapshot
+from app.core.money import HUNDRED, QUANTITY_PLACES, plain, quotient, round_half_even
+from app.core.policy import MAX_PRICE_AGE_S, Policy
+from app.core.portfolio import Account, Asset, Price
+from app.core.scalars import write_duration, write_instant
+from app.core.targets import Target
+
+MONEY_SHOWN = 8
+
+
+def render(snapshot: Snapshot, transactions: Sequence[TransactionDraft] = ()) -> dict[str, Any]:
+    """Return the portfolio file of a snapshot. Unit cost = basis / quantity, half-even to 18 decimals."""
+    market, portfolio = snapshot.market, snapshot.portfolio
+    by_name = names_of(list(market.assets.values()))
+    names: dict[str, str] = {}
+    for name, asset in by_name.items():
+        names[asset.id] = min(names.get(asset.id, name), name, key=len)
+    document: dict[str, Any] = {
+        "steelyard": VERSION,
+        "asOf": write_instant(snapshot.as_of),
+        "assets": [_asset(asset, market.prices.get(asset.id)) for asset in market.assets.values()],
+        "portfolio": {
+            "name": portfolio.name,
+            "baseCurrency": portfolio.base_currency,
+            "policy": _policy(snapshot.policy),
+            "accounts": [_account(account, portfolio.base_currency, names) for account in portfolio.accounts],
+        },
+    }
+    if snapshot.targets:
+        document["portfolio"]["targets"] = [_target(entry, names) for entry in snapshot.targets.entries]
+    if transactions:
+        document["transactions"] = [_transaction(item) for item in transactions]
+    return document
+
+
+def _asset(asset: Asset, price: Price | None) -> dict[str, Any]:
+    item: dict[str, Any] = {
+        "symbol": asset.symbol,
+        "assetClass": asset.asset_class.value,
+        "currency": asset.currency,
+        "name": asset.name or asset.symbol,
+        "step": plain(asset.quantity_step),
+        "priceStep": plain(asset.price_step),
+        "minNotional": plain(asset.min_notional),
+        "tradable": asset.tradable,
+    }
+    if asset.venue:
+        item["venue"] = asset.venue
+    if asset.identical_group:
+        item["identicalGroup"] = asset.identical_group
+    if asset.costs != FREE:
+        item["costs"] = {
+            "fixed": plain(asset.costs.fixed),
+            "rate": plain(asset.costs.rate * HUNDRED),
+            "minimum": plain(asset.costs.minimum),
+            "halfSpread": plain(asset.costs.half_spread * HUNDRED),
+        }
+    if price:
+        item |= {"price": plain(price.value), "pricedAt": write_instant(price.priced_at), "source": price.source}
+    return item
+
+
+def _account(account: Account, base_currency: str, names: Mapping[str, str]) -> dict[str, Any]:
+    others = [(currency, amount) for currency, amount in account.cash.items() if currency != base_currency and amount]
+    item: dict[str, Any] = {"name": account.name, "kind": account.kind.value}
+    if base_currency in account.cash:
+        item["cash"] = plain(account.cash[base_currency])
+    if others:
+        item["balances"] = [{"currency": currency, "amount": plain(amount)} for currency, amount in others]
+    item["lots"] = [
+        {
+            "symbol": names[lot.asset_id],
+            "quantity": plain(lot.quantity),
+            "unitCost": plain(quotient(lot.basis, lot.quantity, QUANTITY_PLACES)),
+            "acquiredOn": lot.acquired_on.isoformat(),
+        }
+        for lot in account.lots
+    ]
+    return item
+
+
+def _target(entry: Target, names: Mapping[str, str]) -> dict[str, Any]:
+    item: dict[str, Any] = {"key": entry.key, "percent": plain(entry.percent)}
+    if entry.assets:
+        item["assets"] = [names[asset_id] for asset_id in entry.assets]
+    if entry.asset_class:
+        item["assetClass"] = entry.asset_class.value
+    if entry.band:
+        item["band"] = write_band(entry.band)
+    return item
+
+
+def write_band(band: Band) -> dict[str, Any]:
+    """Write a band in the form the file and the API read."""
+    if band.kind is BandKind.SMART:
+        return {"smart": True}
+    numbers = {name: getattr(band, name) for name in ("absolute", "relative", "floor", "cap")}
+    written = {name: plain(number) for name, number in numbers.items() if number is not None}
+    return {"hybrid": written} if band.kind is BandKind.HYBRID else written
+
+
+def _policy(policy: Policy) -> dict[str, Any]:
+    item: dict[str, Any] = {
+        "defaultBand": write_band(policy.default_band),
+        "warnAt": plain(policy.warn_at),
+        "alertOnWarning": policy.alert_on_warning,
+        "alertAfter": policy.alert_after,
+        "recoverAfter": policy.recover_after,
+        "destination": policy.destination.value,
+        "minTrade": plain(policy.min_trade),
+        "maxFee": plain(policy.max_fee),
+        "cashBuffer": plain(policy.cash_buffer),
+        "allowSells": policy.allow_sells,
+        "lotMethod": policy.lot_method.value,
+        "shortTermRate": plain(policy.short_term_rate),
+        "longTermRate": plain(policy.long_term_rate),
+        "planLifetime": write_duration(policy.plan_lifetime_s),
+    }
+    if policy.destination is Destination.SHARE:
+        item["bandKept"] = plain(policy.band_kept * HUNDRED)
+    ages = [(kind, age) for kind, age in policy.max_price_age_s.items() if age != MAX_PRICE_AGE_S[kind]]
+    if ages:
+        item["maxPriceAge"] = [{"assetClass": kind.value, "age": write_duration(age)} for kind, age in ages]
+    return item
+
+
+def _transaction(item: TransactionDraft) -> dict[str, Any]:
+    return {
+        "date": item.traded_on.isoformat(),
+        "account": item.account,
+        "side": item.side.value,
+        "symbol": item.symbol,
+        "quantity": plain(item.quantity),
+        "price": plain(item.price),
+        "fees": plain(item.fees),
+    }
+
+
+def render_drift(report: Report) -> dict[str, Any]:
+    """Return the answer of `drift --json`: strings; percents with up to 6 decimals, money with up to 8, half-even."""
+    worth = report.valuation.value
+    return {
+        "value": None if worth is None else plain(round_half_even(worth, MONEY_SHOWN)),
+        "status": report.status.value,
+        "maxAbsDrift": None if report.max_abs_drift is None else plain(report.max_abs_drift),
+        "turnoverToTarget": None if report.turnover_to_target is None else plain(report.turnover_to_target),
+        "missing": list(report.valuation.missing),
+        "stale": list(report.valuation.stale),
+        "entries": [_drift_entry(entry) for entry in report.entries],
+    }
+
+
+def _drift_entry(entry: Entry) -> dict[str, Any]:
+    return {
+        "key": entry.key,
+        "targeted": entry.targeted,
+        "target": plain(entry.target),
+        "actual": plain(entry.actual),
+        "drift": plain(entry.drift),
+        "relativeDrift": None if entry.relative_drift is None else plain(entry.relative_drift),
+        "lower": plain(entry.lower),
+        "upper": plain(entry.upper),
+        "status": entry.status.value,
+        "value": plain(round_half_even(entry.value, MONEY_SHOWN)),
+        "toTarget": plain(round_half_even(entry.to_target, MONEY_SHOWN)),
+    }

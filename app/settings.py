@@ -1,0 +1,79 @@
+"""Every setting, in one frozen table. Read once, at the composition root; the README's table is tested against it."""
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings come from the environment: `DATABASE_URL`, `REDIS_URL`, and `STEELYARD_` before every other name."""
+
+    model_config = SettingsConfigDict(env_prefix="STEELYARD_", frozen=True, extra="ignore")
+
+    database_url: str = Field(
+        default="",
+        validation_alias="DATABASE_URL",
+        description="PostgreSQL for the application's role; empty starts the embedded server.",
+    )
+    migrate_database_url: str = Field(
+        default="",
+        description="PostgreSQL for the role that owns the tables, used by `migrate` alone; empty is DATABASE_URL.",
+    )
+    redis_url: str = Field(
+        default="",
+        validation_alias="REDIS_URL",
+        description="Valkey or Redis; empty starts the embedded server.",
+    )
+    data_dir: Path = Field(default=Path(".data"), description="Folder of the embedded servers' data.")
+    host: str = Field(default="127.0.0.1", description="Address the API listens on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")
+    demo: bool = Field(
+        default=False,
+        description="Demo mode: simulated data, a clock that runs fast, a signing secret made at start-up.",
+    )
+
+    jwt_issuer: str = Field(default="steelyard", description="Issuer a token must name.")
+    jwt_audience: str = Field(default="steelyard", description="Audience a token must name.")
+    jwt_secret: str = Field(default="", description="HS256 secret of at least 32 bytes; empty turns HS256 off.")
+    jwt_key_file: Path | None = Field(
+        default=None, description="PEM file with the public key of RS256, ES256 or EdDSA tokens."
+    )
+    jwt_jwks_url: str = Field(default="", description="URL of a JWKS with the public keys of the issuer.")
+    jwt_max_life_s: int = Field(default=86_400, ge=60, description="Longest life of a token that is accepted.")
+
+    allowed_origins: tuple[str, ...] = Field(
+        default=(), description="Browser origins, as a JSON list, that may open WebSockets besides the API's own."
+    )
+    introspection: bool = Field(default=True, description="Answer introspection queries.")
+    body_max_bytes: int = Field(default=1_048_576, ge=1024, description="Largest request body.")
+    inline_lots: int = Field(default=500, ge=0, description="Plans with at most this many lots are made at once.")
+
+    scan_period_s: int = Field(
+        default=3600, ge=1, le=86_400, description="Length of a scan bucket; it must divide 86400. 3600 is hourly."
+    )
+    scan_chunk_portfolios: int = Field(default=500, ge=1, le=10_000, description="Portfolios in one scan chunk.")
+    sweep_s: float = Field(
+        default=10.0, gt=0, description="How often a worker looks for scan chunks and plans that got lost."
+    )
+    event_poll_s: float = Field(
+        default=1.0, gt=0, description="How often the API looks for new events when Redis does not nudge it."
+    )
+
+    db_pool: int = Field(default=10, ge=1, le=200, description="Most database connections of one process.")
+    light_jobs: int = Field(default=10, ge=1, le=100, description="Light jobs at once in one worker.")
+    heavy_jobs: int = Field(default=2, ge=1, le=64, description="Heavy jobs, and processes for them, in one worker.")
+    job_lease_s: float = Field(default=5.0, ge=1, description="After this long without renewal a job is taken over.")
+    job_timeout_s: int = Field(default=300, ge=1, description="Longest run of one job.")
+    stop_timeout_s: int = Field(default=20, ge=1, description="Longest wait for open work at shutdown.")
+
+    log_format: Literal["console", "json"] = Field(default="json", description="How log lines are written.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
+
+
+@cache
+def load() -> Settings:
+    """Read the settings from the environment, once."""
+    return Settings()

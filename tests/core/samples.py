@@ -1,0 +1,106 @@
+"""Strategies and settings that the property tests of the core share."""
+
+from datetime import date
+from decimal import Decimal
+from itertools import pairwise
+from typing import Final
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from app.core.bands import SMART, Band, Destination
+from app.core.costs import Costs
+from app.core.policy import LotMethod, Policy
+from app.core.targets import TargetDraft
+from tests.builders import absolute, hybrid, relative
+
+# The same examples on every run: a test that fails for you fails for everybody.
+PROPERTY: Final = settings(
+    max_examples=120, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+
+SYMBOLS: Final = ("A", "B", "C", "D", "E")
+_EARLY, _LATE = date(2019, 1, 1), date(2024, 5, 31)
+
+
+def decimals(low: str, high: str, places: int) -> st.SearchStrategy[Decimal]:
+    return st.decimals(min_value=Decimal(low), max_value=Decimal(high), places=places)
+
+
+@st.composite
+def percents(draw: st.DrawFn, count: int) -> list[Decimal]:
+    """Draw `count` percents of up to six decimals that sum to exactly 100, zeros among them."""
+    cuts = sorted(draw(st.lists(st.integers(0, 10**8), min_size=count - 1, max_size=count - 1)))
+    edges = [0, *cuts, 10**8]
+    return [Decimal(high - low).scaleb(-6) for low, high in pairwise(edges)]
+
+
+def band_kinds() -> st.SearchStrategy[Band]:
+    points, shares = decimals("0", "20", 3), decimals("0", "100", 3)
+    return st.one_of(
+        st.just(SMART),
+        points.map(lambda a: absolute(str(a))),
+        shares.map(lambda r: relative(str(r))),
+        st.builds(lambda r, f, c: relative(str(r), floor=str(min(f, c)), cap=str(max(f, c))), shares, points, points),
+        st.builds(lambda a, r: hybrid(str(a), str(r)), points, shares),
+    )
+
+
+@st.composite
+def ledgers(draw: st.DrawFn, *, cash: bool = True) -> dict[str, str]:
+    """Draw one or two accounts with lots of up to five assets, odd prices and odd quantities."""
+    prices = {symbol: draw(decimals("0.01", "5000", draw(st.integers(2, 8)))) for symbol in SYMBOLS}
+    accounts = {}
+    for name in draw(st.sampled_from((["main"], ["main", "ira TAX_DEFERRED"]))):
+        entries = []
+        for symbol in draw(st.lists(st.sampled_from(SYMBOLS), max_size=6)):
+            quantity, cost = draw(decimals("0.000001", "1000", 6)), draw(decimals("0.01", "5000", 2))
+            day = draw(st.dates(min_value=_EARLY, max_value=_LATE))
+            entries.append(f"{quantity:f} {symbol} {{{cost:f} USD {day}}} @ {prices[symbol]:f}")
+        if cash:
+            entries.append(f"{draw(decimals('0', '20000', 2)):f} cash")
+        accounts[name] = ", ".join(entries)
+    return accounts
+
+
+def prices_of(ledger: dict[str, str]) -> dict[str, str]:
+    """Give every symbol a price, those that nobody holds too."""
+    return dict.fromkeys(SYMBOLS, "17.3") | {
+        item.split()[1]: item.split("@")[1].strip()
+        for text in ledger.values()
+        for item in text.split(",")
+        if "@" in item
+    }
+
+
+@st.composite
+def targets(draw: st.DrawFn, *, with_cash: bool | None = None) -> dict[str, str | TargetDraft]:
+    """Draw sleeves over the first assets, some with a band of their own, now and then with the sleeve CASH."""
+    has_cash = draw(st.booleans()) if with_cash is None else with_cash
+    keys = [*SYMBOLS[: draw(st.integers(1, 5))], *(["CASH"] if has_cash else [])]
+    shares = draw(percents(len(keys)))
+    own_bands = draw(st.lists(st.none() | band_kinds(), min_size=len(keys), max_size=len(keys)))
+    return {key: TargetDraft(share, band=band) for key, share, band in zip(keys, shares, own_bands, strict=True)}
+
+
+def costs() -> st.SearchStrategy[Costs]:
+    rate = decimals("0", "0.02", 4)
+    return st.builds(Costs, decimals("0", "5", 2), rate, decimals("0", "10", 2), rate)
+
+
+def policies(*, free: bool = False) -> st.SearchStrategy[Policy]:
+    """Draw policies; `free` ones have nothing that keeps a trade from happening."""
+    nothing = st.just(Decimal(0))
+    return st.builds(
+        Policy,
+        default_band=band_kinds(),
+        destination=st.just(Destination.TARGET) if free else st.sampled_from(Destination),
+        band_kept=decimals("0", "1", 3),
+        min_trade=nothing if free else decimals("0", "300", 2),
+        max_fee=st.just(Decimal(100)) if free else decimals("0", "100", 2),
+        cash_buffer=nothing if free else decimals("0", "20", 2),
+        allow_sells=st.just(True) if free else st.booleans(),
+        lot_method=st.sampled_from(LotMethod),
+        short_term_rate=decimals("0", "50", 1),
+        long_term_rate=decimals("0", "30", 1),
+    )
