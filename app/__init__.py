@@ -1,0 +1,3 @@
+"""Steelyard keeps investment portfolios on target."""
+
+__version__ = "0.1.0"
