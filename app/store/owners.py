@@ -1,0 +1,42 @@
+"""Owners: who rows belong to. A token's issuer and subject together name one; subject alone may be anybody's."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from app.core import ids
+from app.store.db import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """An authenticated principal. `id` is the row, `public_id` what is shown."""
+
+    id: int
+    public_id: str
+    issuer: str
+    subject: str
+
+
+async def find_or_create(tx: Tx, issuer: str, subject: str, now: datetime, new_uuid: Callable[[], UUID]) -> Owner:
+    """Return the owner of this issuer and subject; the first sight of one makes the row and its taxpayer group."""
+    sql = "SELECT id, public_id FROM owners WHERE issuer = $1 AND subject = $2"
+    row = await tx.row(sql, issuer, subject)
+    if row is None:
+        await tx.execute(
+            """
+            WITH new AS (
+                INSERT INTO owners (public_id, issuer, subject, created_at) VALUES ($1, $2, $3, $4)
+                ON CONFLICT (issuer, subject) DO NOTHING RETURNING id
+            )
+            INSERT INTO taxpayer_groups (owner_id) SELECT id FROM new
+            """,
+            new_uuid(),
+            issuer,
+            subject,
+            now,
+        )
+        row = await tx.row(sql, issuer, subject)
+    assert row is not None
+    return Owner(row["id"], ids.encode(ids.OWNER, row["public_id"]), issuer, subject)

@@ -1,0 +1,290 @@
+# ruff: noqa: S608 - only constants of this room go into statements; every value is a parameter
+"""Plans and their life. Every step is a compare-and-set on status and version, under the portfolio's lock.
+
+    QUEUED -> COMPUTING -> READY | NOTHING_TO_DO | FAILED;   open ones -> SUPERSEDED;   READY -> EXPIRED
+
+A portfolio has at most one open plan (QUEUED, COMPUTING or READY); the database refuses a second.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from app.core import ids
+from app.core.plan import ENGINE, Plan, PlannedTrade, PlanRequest, PlanStatus
+from app.store import documents, events, history, plan_rows
+from app.store.db import Tx
+
+OPEN: Final = ("QUEUED", "COMPUTING", "READY")
+MADE_ALREADY: Final = ("COMPUTING", "READY")  # from a snapshot that a change makes outdated
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A computed plan and what it was made from. `expires_at` is when its prices are too old to act on."""
+
+    plan: Plan
+    targets_version: int | None
+    inputs_digest: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PlanHandle:
+    """A plan at one version of its life: what a compare-and-set needs."""
+
+    id: int
+    public_id: str
+    portfolio_row_id: int
+    status: PlanStatus
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed(PlanHandle):
+    """A plan that is being computed, and what was asked for."""
+
+    portfolio_id: str
+    request: PlanRequest
+
+
+async def save_plan(
+    owner_id: int,
+    tx: Tx,
+    portfolio_row_id: int,
+    request: PlanRequest,
+    *,
+    requested_by: str,
+    now: datetime,
+    new_uuid: Callable[[], UUID],
+    made: Made | None = None,
+) -> str:
+    """Write a new plan, queued or already made, and return its public id; open plans before it are superseded.
+
+    The caller holds the portfolio's lock, and has checked there that what the plan was made from still stands.
+    """
+    await supersede_open_plans(owner_id, tx, portfolio_row_id, requested_by, now)
+    uuid = new_uuid()
+    row = await tx.row(
+        """
+        INSERT INTO plans (
+            public_id, owner_id, portfolio_id, status, version, scope, cash_flow, excluded, engine, requested_by,
+            created_at, warnings
+        ) VALUES ($1, $2, $3, 'QUEUED', 1, $4, $5, $6, $7, $8, $9, '[]') RETURNING id
+        """,
+        uuid,
+        owner_id,
+        portfolio_row_id,
+        request.scope.value,
+        request.cash_flow,
+        list(request.exclude),
+        ENGINE,
+        requested_by,
+        now,
+    )
+    assert row is not None
+    public_id = ids.encode(ids.PLAN, uuid)
+    handle = PlanHandle(row["id"], public_id, portfolio_row_id, PlanStatus.QUEUED, 1)
+    if made is None:
+        await _note(owner_id, tx, handle, "PLAN_QUEUED", requested_by, now, {"request": request})
+    else:
+        await _write_result(owner_id, tx, handle, made, requested_by, now, new_uuid)
+    return public_id
+
+
+async def claim_plan(owner_id: int, tx: Tx, plan_id: str, now: datetime) -> Claimed | None:
+    """Take a plan to compute: QUEUED, or COMPUTING where the worker before died. None when there is nothing to do.
+
+    Whoever claims last may finish it; `version` grows with every claim, so it also counts the attempts.
+    """
+    row = await tx.row(
+        """
+        UPDATE plans l SET status = 'COMPUTING', version = l.version + 1 FROM portfolios p
+        WHERE l.owner_id = $1 AND l.public_id = $2 AND l.status IN ('QUEUED', 'COMPUTING') AND p.id = l.portfolio_id
+        RETURNING l.id, l.portfolio_id, p.public_id AS portfolio_public_id, l.version, l.scope,
+            trim_scale(l.cash_flow) AS cash_flow, l.excluded
+        """,
+        owner_id,
+        ids.decode(ids.PLAN, plan_id),
+    )
+    if row is None:
+        return None
+    claimed = Claimed(
+        *(row["id"], plan_id, row["portfolio_id"], PlanStatus.COMPUTING, row["version"]),
+        portfolio_id=ids.encode(ids.PORTFOLIO, row["portfolio_public_id"]),
+        request=request_of(row),
+    )
+    payload = {"status": claimed.status, "version": claimed.version}
+    await events.append_event(owner_id, tx, claimed.portfolio_row_id, "plan", claimed.public_id, payload, now)
+    return claimed
+
+
+async def finish_plan(
+    owner_id: int, tx: Tx, claimed: Claimed, made: Made, *, actor: str, now: datetime, new_uuid: Callable[[], UUID]
+) -> bool:
+    """Write the result of a claimed plan; False when it was superseded or claimed again, and nothing is written."""
+    await _lock(owner_id, tx, claimed.portfolio_row_id)
+    if not await _is_still(owner_id, tx, claimed):
+        return False
+    await _write_result(owner_id, tx, claimed, made, actor, now, new_uuid)
+    return True
+
+
+async def fail_plan(
+    owner_id: int, tx: Tx, claimed: Claimed, *, code: str, message: str, actor: str, now: datetime
+) -> bool:
+    """Say why a claimed plan could not be made; False when it was superseded or claimed again."""
+    await _lock(owner_id, tx, claimed.portfolio_row_id)
+    if not await _is_still(owner_id, tx, claimed):
+        return False
+    error = {"code": code, "message": message}
+    await tx.execute(
+        "UPDATE plans SET status = 'FAILED', version = version + 1, error = $3 WHERE owner_id = $1 AND id = $2",
+        owner_id,
+        claimed.id,
+        documents.dump(error),
+    )
+    failed = _moved(claimed, PlanStatus.FAILED)
+    await _note(owner_id, tx, failed, "PLAN_FAILED", actor, now, {"error": error})
+    return True
+
+
+async def supersede_open_plans(
+    owner_id: int, tx: Tx, portfolio_row_id: int, actor: str, now: datetime, *, queued: bool = True
+) -> list[str]:
+    """Supersede the open plan of a portfolio and return its public id; the caller holds the portfolio's lock.
+
+    Without `queued` a plan that nobody works on yet stays: it will see what has changed.
+    """
+    rows = await tx.fetch(
+        """
+        UPDATE plans SET status = 'SUPERSEDED', version = version + 1
+        WHERE owner_id = $1 AND portfolio_id = $2 AND status = ANY ($3)
+        RETURNING id, public_id, portfolio_id, status, version
+        """,
+        owner_id,
+        portfolio_row_id,
+        OPEN if queued else MADE_ALREADY,
+    )
+    for handle in map(_handle_of, rows):
+        await _note(owner_id, tx, handle, "PLAN_SUPERSEDED", actor, now, {})
+    return [ids.encode(ids.PLAN, row["public_id"]) for row in rows]
+
+
+async def scan_expire_plans(tx: Tx, now: datetime, limit: int) -> set[int]:
+    """Expire plans whose time is over, at most `limit`, and return their owners."""
+    due = "SELECT portfolio_id FROM plans WHERE status = 'READY' AND expires_at <= $1 ORDER BY id LIMIT $2"
+    locks = f"SELECT id FROM portfolios WHERE id IN ({due}) ORDER BY id FOR NO KEY UPDATE"
+    locked = [row["id"] for row in await tx.fetch(locks, now, limit)]
+    rows = await tx.fetch(
+        """
+        UPDATE plans SET status = 'EXPIRED', version = version + 1
+        WHERE portfolio_id = ANY ($2) AND status = 'READY' AND expires_at <= $1
+        RETURNING owner_id, id, public_id, portfolio_id, status, version
+        """,
+        now,
+        locked,
+    )
+    for row in rows:
+        await _note(row["owner_id"], tx, _handle_of(row), "PLAN_EXPIRED", "steelyard", now, {})
+    return {row["owner_id"] for row in rows}
+
+
+async def scan_unfinished_plans(tx: Tx, limit: int) -> list[tuple[int, str]]:
+    """Return owner and public id of plans that wait for a worker or were left by one, oldest first."""
+    rows = await tx.fetch(
+        "SELECT owner_id, public_id FROM plans WHERE status IN ('QUEUED', 'COMPUTING') ORDER BY id LIMIT $1", limit
+    )
+    return [(row["owner_id"], ids.encode(ids.PLAN, row["public_id"])) for row in rows]
+
+
+def _handle_of(row: asyncpg.Record) -> PlanHandle:
+    public_id = ids.encode(ids.PLAN, row["public_id"])
+    return PlanHandle(row["id"], public_id, row["portfolio_id"], PlanStatus(row["status"]), row["version"])
+
+
+def request_of(row: asyncpg.Record) -> PlanRequest:
+    """Return what was asked for, from a row of a plan."""
+    document = {"scope": row["scope"], "cash_flow": str(row["cash_flow"]), "exclude": row["excluded"]}
+    return documents.from_document(PlanRequest, document)
+
+
+def _moved(handle: PlanHandle, status: PlanStatus) -> PlanHandle:
+    return PlanHandle(handle.id, handle.public_id, handle.portfolio_row_id, status, handle.version + 1)
+
+
+async def _lock(owner_id: int, tx: Tx, portfolio_row_id: int) -> None:
+    await tx.execute(
+        "SELECT FROM portfolios WHERE owner_id = $1 AND id = $2 FOR NO KEY UPDATE", owner_id, portfolio_row_id
+    )
+
+
+async def _is_still(owner_id: int, tx: Tx, claimed: Claimed) -> bool:
+    found = await tx.value(
+        """
+        SELECT id FROM plans WHERE owner_id = $1 AND id = $2 AND status = 'COMPUTING' AND version = $3
+        FOR NO KEY UPDATE
+        """,
+        owner_id,
+        claimed.id,
+        claimed.version,
+    )
+    return found is not None
+
+
+async def _write_result(
+    owner_id: int,
+    tx: Tx,
+    handle: PlanHandle,
+    made: Made,
+    actor: str,
+    now: datetime,
+    new_uuid: Callable[[], UUID],
+) -> None:
+    plan = made.plan
+    await tx.execute(
+        """
+        UPDATE plans SET status = $3, version = version + 1, targets_version = $4, ready_at = $5, expires_at = $6,
+            inputs_digest = $7, before = $8, after = $9, summary = $10, warnings = $11
+        WHERE owner_id = $1 AND id = $2
+        """,
+        owner_id,
+        handle.id,
+        plan.status.value,
+        made.targets_version,
+        now,
+        made.expires_at,
+        made.inputs_digest,
+        documents.dump_report(plan.before),
+        documents.dump_report(plan.after),
+        documents.dump(plan.summary),
+        documents.dump(plan.warnings),
+    )
+    await plan_rows.write_rows(owner_id, tx, handle.id, plan, new_uuid)
+    kind = "PLAN_READY" if plan.status is PlanStatus.READY else "PLAN_NOTHING_TO_DO"
+    orders = [_order(planned) for planned in plan.trades]
+    document = {"request": plan.request, "inputs_digest": made.inputs_digest, "trades": orders}
+    await _note(owner_id, tx, _moved(handle, plan.status), kind, actor, now, document)
+
+
+def _order(planned: PlannedTrade) -> dict[str, object]:
+    trade = planned.trade
+    return {
+        "side": trade.side,
+        "asset": trade.asset.id,
+        "account": trade.account_id,
+        "quantity": trade.quantity,
+        "price": trade.price.value,
+    }
+
+
+async def _note(
+    owner_id: int, tx: Tx, handle: PlanHandle, kind: str, actor: str, now: datetime, document: Mapping[str, object]
+) -> None:
+    row_id, payload = handle.portfolio_row_id, {"status": handle.status, "version": handle.version}
+    await history.append_history(owner_id, tx, row_id, kind, handle.public_id, actor, now, {**payload, **document})
+    await events.append_event(owner_id, tx, row_id, "plan", handle.public_id, payload, now)

@@ -1,0 +1,200 @@
+# ruff: noqa: S608 - only constants of this room go into statements; every value is a parameter
+"""Portfolios as rows: their head, their policy, and the lock that orders every change to what is theirs.
+
+Locks are taken in the order portfolio, plan, history.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from app.core import ids
+from app.core.errors import NotFound, VersionConflict
+from app.core.policy import Policy
+from app.core.portfolio import PortfolioStatus
+from app.store import documents, events, history, plans
+from app.store.db import Tx
+
+COLUMNS: Final = """
+    p.id, p.public_id, p.owner_id, p.name, p.base_currency, p.status, p.version, p.policy, p.created_at, p.updated_at,
+    t.public_id AS targets_public_id, t.version AS targets_version, t.author, t.note, t.effective_at
+"""
+JOINED: Final = "portfolios p LEFT JOIN target_versions t ON t.id = p.targets_id"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetsMeta:
+    """Who set a version of targets, and when."""
+
+    id: str
+    version: int
+    author: str
+    note: str
+    effective_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPortfolio:
+    """The head of a portfolio: what is known of it without its accounts. `id` is the row, `public_id` what is shown."""
+
+    id: int
+    public_id: str
+    owner_id: int
+    name: str
+    base_currency: str
+    status: PortfolioStatus
+    version: int
+    policy: Policy
+    targets: TargetsMeta | None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def targets_version(self) -> int:
+        """Version of the targets, 0 while there are none."""
+        return self.targets.version if self.targets else 0
+
+
+def portfolio_of(row: asyncpg.Record) -> StoredPortfolio:
+    """Return the head that a row with `COLUMNS` holds."""
+    return StoredPortfolio(
+        id=row["id"],
+        public_id=ids.encode(ids.PORTFOLIO, row["public_id"]),
+        owner_id=row["owner_id"],
+        name=row["name"],
+        base_currency=row["base_currency"],
+        status=PortfolioStatus(row["status"]),
+        version=row["version"],
+        policy=documents.load(Policy, row["policy"]),
+        targets=_meta_of(row) if row["targets_public_id"] else None,
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def _meta_of(row: asyncpg.Record) -> TargetsMeta:
+    public_id = ids.encode(ids.TARGETS, row["targets_public_id"])
+    return TargetsMeta(public_id, row["targets_version"], row["author"], row["note"], row["effective_at"])
+
+
+async def load_portfolio(owner_id: int, tx: Tx, portfolio_id: str) -> StoredPortfolio | None:
+    """Return the head of a portfolio by its public id, None when this owner has none such."""
+    row = await tx.row(
+        f"SELECT {COLUMNS} FROM {JOINED} WHERE p.owner_id = $1 AND p.public_id = $2",
+        owner_id,
+        ids.decode(ids.PORTFOLIO, portfolio_id),
+    )
+    return portfolio_of(row) if row else None
+
+
+async def lock_portfolio(owner_id: int, tx: Tx, portfolio_id: str) -> StoredPortfolio:
+    """Return the head of a portfolio and keep everybody else from changing it until the end; or raise NotFound."""
+    # First the lock, then the row: a join that had to wait for its lock would still show the targets of before.
+    await tx.execute(
+        "SELECT FROM portfolios WHERE owner_id = $1 AND public_id = $2 FOR NO KEY UPDATE",
+        owner_id,
+        ids.decode(ids.PORTFOLIO, portfolio_id),
+    )
+    found = await load_portfolio(owner_id, tx, portfolio_id)
+    if found is None:
+        raise NotFound("portfolio", portfolio_id)
+    return found
+
+
+async def create_portfolio(
+    owner_id: int,
+    tx: Tx,
+    *,
+    name: str,
+    base_currency: str,
+    policy: Policy,
+    actor: str,
+    now: datetime,
+    new_uuid: Callable[[], UUID],
+    status: PortfolioStatus = PortfolioStatus.ACTIVE,
+) -> StoredPortfolio:
+    """Make a portfolio without accounts or targets, with its first line of history."""
+    row = await tx.row(
+        f"""
+        WITH p AS (
+            INSERT INTO portfolios (
+                public_id, owner_id, name, base_currency, status, version, policy, created_at, updated_at
+            ) VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $7) RETURNING *
+        )
+        SELECT {COLUMNS} FROM p LEFT JOIN target_versions t ON t.id = p.targets_id
+        """,
+        new_uuid(),
+        owner_id,
+        name,
+        base_currency,
+        status.value,
+        documents.dump(policy),
+        now,
+    )
+    assert row is not None
+    made = portfolio_of(row)
+    await note_change(owner_id, tx, made, "PORTFOLIO_CREATED", actor, now)
+    return made
+
+
+async def update_portfolio(
+    owner_id: int,
+    tx: Tx,
+    portfolio_id: str,
+    *,
+    actor: str,
+    now: datetime,
+    name: str | None = None,
+    status: PortfolioStatus | None = None,
+    policy: Policy | None = None,
+    expected_version: int | None = None,
+) -> StoredPortfolio:
+    """Change what is given; a new policy supersedes the plans made under the old one.
+
+    Raises NotFound, or VersionConflict when the portfolio is no longer at `expected_version`.
+    """
+    before = await lock_portfolio(owner_id, tx, portfolio_id)
+    check_version("portfolio", expected_version, before.version)
+    await tx.execute(
+        """
+        UPDATE portfolios SET version = version + 1, updated_at = $3,
+            name = coalesce($4, name), status = coalesce($5, status), policy = coalesce($6, policy)
+        WHERE owner_id = $1 AND id = $2
+        """,
+        owner_id,
+        before.id,
+        now,
+        name,
+        status.value if status else None,
+        documents.dump(policy) if policy else None,
+    )
+    if policy is not None and policy != before.policy:
+        await plans.supersede_open_plans(owner_id, tx, before.id, actor, now, queued=False)
+    after = await load_portfolio(owner_id, tx, portfolio_id)
+    assert after is not None
+    await note_change(owner_id, tx, after, "PORTFOLIO_UPDATED", actor, now)
+    return after
+
+
+def check_version(what: str, expected: int | None, actual: int) -> None:
+    """Raise VersionConflict unless nothing was expected or it is so."""
+    if expected is not None and expected != actual:
+        raise VersionConflict(what, expected, actual, ["expectedVersion"])
+
+
+async def note_change(owner_id: int, tx: Tx, portfolio: StoredPortfolio, kind: str, actor: str, now: datetime) -> None:
+    """Write a change of the head to the history, and tell those who follow it."""
+    document = {
+        "name": portfolio.name,
+        "status": portfolio.status,
+        "version": portfolio.version,
+        "policy": portfolio.policy,
+    }
+    await history.append_history(owner_id, tx, portfolio.id, kind, portfolio.public_id, actor, now, document)
+    await events.append_event(
+        owner_id, tx, portfolio.id, "portfolio", portfolio.public_id, {"version": portfolio.version}, now
+    )
