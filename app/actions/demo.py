@@ -1,0 +1,102 @@
+"""The demo: real prices replayed by a fast clock, and three owners whose portfolios really drift.
+
+One exchange day passes in `DAY_S` seconds of the wall clock. Prices go the way every price goes, `record_prices`.
+"""
+
+import asyncio
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from app.actions import access, demo_portfolios, demo_prices, market, portfolios
+from app.actions.demo_prices import FIRST_DAY, LAST_DAY, PriceSeries
+from app.actions.market import PriceDraft
+from app.context import OPERATOR, Context, Services, wall_now
+from app.store import clock
+from app.store.assets import find_assets
+from app.store.clock import Clock
+
+DAY_S: Final = 5
+RATE: Final = Decimal(86_400 // DAY_S)
+OPERATOR_NAME: Final = "operator"
+LOOK_S: Final = 0.2
+
+log = structlog.get_logger(__name__)
+
+
+async def as_owner(services: Services, name: str) -> Context:
+    """Return the context of a demo owner; the operator has the role too."""
+    roles = frozenset({OPERATOR}) if name == OPERATOR_NAME else frozenset()
+    issuer = services.settings.jwt_issuer
+    return await access.enter(services, issuer=issuer, subject=name, tool=None, roles=roles)
+
+
+async def prepare(services: Services, data: Path) -> dict[str, str]:
+    """Seed an empty database, or go on where the replay was; return the first portfolio of each owner."""
+    demo_prices.fetch(data)
+    last = await _last_priced(services)
+    if last is None:
+        await _set_clock(services, demo_prices.closed_at(FIRST_DAY), RATE)
+        await _seed(services, data)
+    else:
+        await _set_clock(services, last, RATE)
+    firsts = {}
+    for name in demo_portfolios.OWNERS:
+        page = await portfolios.page(await as_owner(services, name), 1, None)
+        firsts[name] = page.items[0].row.public_id
+    return firsts
+
+
+async def replay(services: Services, data: Path) -> None:
+    """Record the prices of each day as the clock reaches its close; at the end the clock stands still."""
+    series = demo_prices.load(data, FIRST_DAY, LAST_DAY)
+    last = await _last_priced(services)
+    for day, closes in demo_prices.frames(series):
+        at = demo_prices.closed_at(day)
+        if last is not None and at <= last:
+            continue
+        await _wait_until(services, at)
+        await _record(services, series, closes, at)
+    await _set_clock(services, demo_prices.closed_at(LAST_DAY), Decimal(0))
+    log.info("replay_over", day=str(LAST_DAY))
+
+
+async def _wait_until(services: Services, at: datetime) -> None:
+    """Wait until the domain clock, which somebody may move, has reached an instant."""
+    while (left := (at - await access.domain_now(services)) / timedelta(seconds=float(RATE))) > 0:
+        await asyncio.sleep(min(left, LOOK_S))
+
+
+async def _seed(services: Services, data: Path) -> None:
+    operator = await as_owner(services, OPERATOR_NAME)
+    for asset in demo_prices.assets():
+        await market.save_asset(operator, asset)
+    history = demo_prices.load(data, min(demo_portfolios.BOUGHT_HIGH), FIRST_DAY)
+    closes = {symbol: values[-1] for symbol, values in history.closes.items()}
+    await _record(services, history, closes, demo_prices.closed_at(FIRST_DAY))
+    for name, drafts in demo_portfolios.portfolios(history, FIRST_DAY).items():
+        context = await as_owner(services, name)
+        for draft in drafts:
+            await portfolios.create(context, draft)
+
+
+async def _record(services: Services, series: PriceSeries, closes: dict[str, Decimal], at: datetime) -> None:
+    operator = await as_owner(services, OPERATOR_NAME)
+    drafts = [PriceDraft(symbol, close, at, series.sources[symbol]) for symbol, close in closes.items()]
+    await market.record_prices(operator, drafts)
+
+
+async def _last_priced(services: Services) -> datetime | None:
+    """Return the instant of the latest demo price, None before the demo was seeded."""
+    async with services.store.shared(reading=True) as tx:
+        found = await find_assets(tx, "AAPL", 1)
+    price = found[0][1] if found else None
+    return price.priced_at if price else None
+
+
+async def _set_clock(services: Services, domain: datetime, rate: Decimal) -> None:
+    async with services.store.shared() as tx:
+        await clock.set_clock(tx, Clock(wall_now(), domain, rate))

@@ -1,0 +1,98 @@
+"""Following what happens: one reader a process watches the event log and wakes the subscribers it concerns.
+
+Redis only nudges: the reader looks when it is nudged, and by itself every `event_poll_s`. A subscriber that is woken
+reads its own events after its own cursor, at its own pace, so a slow one costs no memory and misses nothing.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Final
+
+import structlog
+
+from app.context import Services
+from app.store import events
+from app.store.db import StoreUnavailable
+from app.store.events import Event
+
+PAGE: Final = 100
+PENDING_S: Final = 0.02
+"""An event whose commit waits for an older transaction is looked for again after this long."""
+
+log = structlog.get_logger(__name__)
+
+
+class Hub:
+    """The reader of one process."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._waiting: dict[int, set[asyncio.Event]] = defaultdict(set)
+        self._nudged = asyncio.Event()
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow_nudges())
+            group.create_task(self._watch())
+
+    @contextmanager
+    def listen(self, owner_id: int) -> Iterator[asyncio.Event]:
+        """Yield an event that is set whenever the owner may have news."""
+        wake = asyncio.Event()
+        self._waiting[owner_id].add(wake)
+        try:
+            yield wake
+        finally:
+            self._waiting[owner_id].discard(wake)
+            if not self._waiting[owner_id]:
+                del self._waiting[owner_id]
+
+    async def _follow_nudges(self) -> None:
+        async for _ in self._services.bus.nudges():
+            self._nudged.set()
+
+    async def _watch(self) -> None:
+        cursor: str | None = None
+        wait_s = 0.0
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._nudged.wait(), wait_s)
+            self._nudged.clear()
+            try:
+                cursor, pending = await self._look(cursor)
+            except StoreUnavailable:
+                log.warning("events_unavailable")
+                cursor, pending = None, False
+            wait_s = PENDING_S if pending else self._services.settings.event_poll_s
+
+    async def _look(self, cursor: str | None) -> tuple[str, bool]:
+        async with self._services.store.shared() as tx:
+            start = cursor or await events.current_cursor(tx)
+            owners, reached, pending = await events.relay_owners_since(tx, start)
+        # At the start, and after an outage, everybody looks for themselves.
+        for owner_id in list(self._waiting) if cursor is None else owners:
+            for wake in self._waiting.get(owner_id, ()):
+                wake.set()
+        return reached, pending
+
+
+async def follow(
+    services: Services, hub: Hub, owner_id: int, after: str | None, portfolio_ids: Sequence[str] | None = None
+) -> AsyncIterator[Event]:
+    """Yield an owner's events after a cursor, for ever, each once; from now on when there is no cursor."""
+    with hub.listen(owner_id) as wake:
+        cursor = after
+        while True:
+            wake.clear()
+            async with services.store.owned(owner_id) as tx:
+                if cursor is None:
+                    cursor = await events.current_cursor(tx)
+                page = await events.load_events(owner_id, tx, cursor, PAGE, portfolio_ids)
+            for event in page:
+                cursor = event.cursor
+                yield event
+            if len(page) < PAGE:
+                await wake.wait()

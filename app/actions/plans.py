@@ -1,0 +1,221 @@
+"""Plans: proposed at once when small, else by a worker; found and listed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from time import monotonic
+from typing import Final
+
+import structlog
+
+from app.actions import once, portfolios
+from app.actions.access import domain_now
+from app.actions.live import Hub, follow
+from app.actions.pages import Page, key_of, page_of
+from app.actions.portfolios import Loaded
+from app.bus.jobs import PLAN_COMPUTE
+from app.context import Context, Services, new_uuid
+from app.core import ids
+from app.core import plan as core
+from app.core.digest import digest
+from app.core.drift import Snapshot
+from app.core.errors import InvalidInput, InvalidState, NotFound, SteelyardError
+from app.core.plan import ENGINE, Plan, PlanRequest, PlanStatus
+from app.core.portfolio import PortfolioStatus
+from app.store import plans, reading
+from app.store import portfolios as portfolio_rows
+from app.store.db import Tx
+from app.store.events import current_cursor
+from app.store.plan_reading import StoredPlan as StoredPlan
+from app.store.plan_reading import load_plan, load_plans
+from app.store.plans import Made
+
+WAIT_MAX_S: Final = 30
+POLL_S: Final = 0.1
+PENDING: Final = (PlanStatus.QUEUED, PlanStatus.COMPUTING)
+SWEEP_MAX: Final = 1000
+
+log = structlog.get_logger(__name__)
+
+
+async def propose(
+    context: Context,
+    portfolio_id: str,
+    request: PlanRequest,
+    *,
+    dry_run: bool,
+    wait_s: int,
+    key: str | None,
+) -> StoredPlan:
+    """Propose a plan. Up to `inline_lots` lots it is made here; else a worker makes it, and we wait a while.
+
+    A plan before it that is still open is superseded. A dry run makes it here, however large, and stores nothing.
+    """
+    if wait_s > WAIT_MAX_S:
+        raise InvalidInput(f"wait is {wait_s} seconds; at most {WAIT_MAX_S} are possible", ["wait"])
+    if dry_run:
+        loaded = await portfolios.find(context, portfolio_id)
+        return _unsaved(context, loaded, request, await _make(context, loaded, request))
+    plan_id = await _propose(context, portfolio_id, request, key)
+    plan = await find(context, plan_id)
+    if plan.status in PENDING:
+        await context.bus.enqueue(PLAN_COMPUTE, context.owner_id, plan_id, unique=plan_id)
+        plan = await _wait(context, plan, wait_s)
+    await context.bus.nudge("plan", [context.owner_id])
+    return plan
+
+
+async def _propose(context: Context, portfolio_id: str, request: PlanRequest, key: str | None) -> str:
+    """Store the plan, made or queued, in one transaction; the portfolio is locked while a small plan is made."""
+    async with context.store.owned(context.owner_id) as tx:
+        if stored := await once.begin(context, tx, key, "rebalancePropose", (portfolio_id, request)):
+            return stored
+        await _lock(context, tx, portfolio_id)
+        loaded = await portfolios.require(context, tx, portfolio_id)
+        small = _lots(loaded.snapshot) <= context.settings.inline_lots
+        plan_id = await plans.save_plan(
+            context.owner_id,
+            tx,
+            loaded.row.id,
+            request,
+            requested_by=context.actor,
+            now=context.now,
+            new_uuid=new_uuid,
+            made=await _make(context, loaded, request) if small else None,
+        )
+        await once.finish(context, tx, key, plan_id)
+    return plan_id
+
+
+async def _lock(context: Context, tx: Tx, portfolio_id: str) -> None:
+    try:
+        head = await portfolio_rows.lock_portfolio(context.owner_id, tx, portfolio_id)
+    except NotFound as error:
+        raise error.under("portfolioId") from None
+    if head.status is PortfolioStatus.ARCHIVED:
+        raise InvalidState("the portfolio is archived; make it ACTIVE first", head.status.value, ["portfolioId"])
+
+
+async def _make(services: Services, loaded: Loaded, request: PlanRequest) -> Made:
+    snapshot = loaded.snapshot
+    made: Plan = await services.run(core.propose, snapshot, request)
+    lifetime = timedelta(seconds=snapshot.policy.plan_lifetime_s)
+    pinned = digest((ENGINE, snapshot, request))
+    return Made(made, loaded.row.targets_version or None, pinned, snapshot.as_of + lifetime)
+
+
+def _unsaved(context: Context, loaded: Loaded, request: PlanRequest, made: Made) -> StoredPlan:
+    """Return a plan in the form of a stored one, under ids that nothing has."""
+    return StoredPlan(
+        id=context.new_id(ids.PLAN),
+        portfolio_id=loaded.row.public_id,
+        base_currency=loaded.row.base_currency,
+        status=made.plan.status,
+        version=1,
+        request=request,
+        engine=ENGINE,
+        targets_version=made.targets_version,
+        requested_by=context.actor,
+        created_at=context.now,
+        ready_at=context.now,
+        expires_at=made.expires_at,
+        inputs_digest=made.inputs_digest,
+        plan=made.plan,
+        trade_ids=tuple(context.new_id(ids.TRADE) for _ in made.plan.trades),
+        accounts={account.id: account.name for account in loaded.snapshot.portfolio.accounts},
+    )
+
+
+def _lots(snapshot: Snapshot) -> int:
+    return sum(len(account.lots) for account in snapshot.portfolio.accounts)
+
+
+async def _wait(context: Context, plan: StoredPlan, wait_s: int) -> StoredPlan:
+    """Look at a queued plan until it is made or the time is up."""
+    until = monotonic() + wait_s
+    while plan.status in PENDING and monotonic() < until:
+        await asyncio.sleep(POLL_S)
+        plan = await find(context, plan.id)
+    return plan
+
+
+async def compute(services: Services, owner_id: int, plan_id: str) -> None:
+    """Make a queued plan: claim it, read, compute, write. Run twice it does no harm: the last claim writes."""
+    now = await domain_now(services)
+    async with services.store.owned(owner_id) as tx:
+        claimed = await plans.claim_plan(owner_id, tx, plan_id, now)
+    if claimed is None:
+        return
+    await services.bus.nudge("plan", [owner_id])
+    async with services.store.owned(owner_id, reading=True) as tx:
+        loaded = await reading.load_snapshot(owner_id, tx, claimed.portfolio_id, now)
+    assert loaded
+    try:
+        made = await _make(services, loaded, claimed.request)
+    except SteelyardError as error:
+        async with services.store.owned(owner_id) as tx:
+            await plans.fail_plan(
+                owner_id, tx, claimed, code=error.code, message=error.message, actor="worker", now=now
+            )
+    else:
+        async with services.store.owned(owner_id) as tx:
+            await plans.finish_plan(owner_id, tx, claimed, made, actor="worker", now=now, new_uuid=new_uuid)
+    await services.bus.nudge("plan", [owner_id])
+
+
+async def scan_unfinished(services: Services) -> int:
+    """Put plans that wait, or whose worker died, back into the queue; the database is the truth."""
+    async with services.store.shared() as tx:
+        waiting = await plans.scan_unfinished_plans(tx, SWEEP_MAX)
+    for owner_id, plan_id in waiting:
+        await services.bus.enqueue(PLAN_COMPUTE, owner_id, plan_id, unique=plan_id)
+    return len(waiting)
+
+
+async def scan_expire(services: Services) -> None:
+    """Expire plans whose time is over."""
+    now = await domain_now(services)
+    async with services.store.shared() as tx:
+        owners = await plans.scan_expire_plans(tx, now, SWEEP_MAX)
+    await services.bus.nudge("plan", owners)
+
+
+async def find(context: Context, plan_id: str) -> StoredPlan:
+    """Return a plan of the caller's; somebody else's does not exist."""
+    async with context.store.owned(context.owner_id, reading=True) as tx:
+        plan = await load_plan(context.owner_id, tx, plan_id)
+    if plan is None:
+        raise NotFound("plan", plan_id, ["planId"])
+    return plan
+
+
+async def stream(context: Context, hub: Hub, plan_id: str) -> AsyncIterator[StoredPlan]:
+    """Yield a plan as it is now, then after every change, until a worker has nothing more to do with it.
+
+    The cursor is taken before the plan is read, so that no change falls between.
+    """
+    async with context.store.owned(context.owner_id) as tx:
+        cursor = await current_cursor(tx)
+    plan = await find(context, plan_id)
+    yield plan
+    if plan.status not in PENDING:
+        return
+    async for event in follow(context, hub, context.owner_id, cursor, [plan.portfolio_id]):
+        if event.subject != plan_id:
+            continue
+        newer = await find(context, plan_id)
+        if newer.version > plan.version:
+            plan = newer
+            yield plan
+        if plan.status not in PENDING:
+            return
+
+
+async def page(
+    context: Context, portfolio_id: str, first: int, after: str | None, *, statuses: Sequence[PlanStatus] | None
+) -> Page[StoredPlan]:
+    """List a portfolio's plans, newest first."""
+    before = key_of(after, str)
+    async with context.store.owned(context.owner_id, reading=True) as tx:
+        found = await load_plans(context.owner_id, tx, portfolio_id, first + 1, before=before, statuses=statuses)
+    return page_of(found, first, lambda plan: plan.id)

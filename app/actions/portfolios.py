@@ -1,0 +1,211 @@
+"""Portfolios: found, listed, created, changed; the holdings of their accounts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+
+from app.actions import once
+from app.actions.pages import Page, key_of, page_of
+from app.context import Context, new_uuid
+from app.core import assemble, ids, targets
+from app.core.drafts import AccountDraft, LotDraft, PortfolioDraft
+from app.core.errors import NotFound, SteelyardError
+from app.core.money import ZERO
+from app.core.policy import Policy
+from app.core.portfolio import Account, Asset, Market, PortfolioStatus, TaxLot
+from app.core.targets import TargetDraft, Targets
+from app.store import assets, holdings, portfolios, reading
+from app.store import targets as target_rows
+from app.store.accounts import load_place
+from app.store.db import Tx
+from app.store.market import load_market
+from app.store.portfolios import TargetsMeta as TargetsMeta
+from app.store.reading import Loaded as Loaded
+
+
+async def find(context: Context, portfolio_id: str) -> Loaded:
+    """Load a portfolio with everything one answer needs; somebody else's does not exist."""
+    async with context.store.owned(context.owner_id, reading=True) as tx:
+        return await require(context, tx, portfolio_id)
+
+
+async def require(context: Context, tx: Tx, portfolio_id: str) -> Loaded:
+    """Load a portfolio in an open transaction, or raise NotFound."""
+    loaded = await reading.load_snapshot(context.owner_id, tx, portfolio_id, context.now)
+    if loaded is None:
+        raise NotFound("portfolio", portfolio_id, ["portfolioId"])
+    return loaded
+
+
+async def page(context: Context, first: int, after: str | None) -> Page[Loaded]:
+    """List the caller's portfolios, oldest first."""
+    last = key_of(after, int) or 0
+    async with context.store.owned(context.owner_id, reading=True) as tx:
+        found = await reading.load_snapshots(context.owner_id, tx, None, context.now, first + 1, last)
+    return page_of(found, first, lambda loaded: str(loaded.row.id))
+
+
+async def create(context: Context, draft: PortfolioDraft, key: str | None = None) -> Loaded:
+    """Create a portfolio with its accounts, holdings and targets: all of it or nothing."""
+    async with context.store.owned(context.owner_id) as tx:
+        if stored := await once.begin(context, tx, key, "portfolioCreate", draft):
+            return await require(context, tx, stored)
+        lots = [lot for account in draft.accounts for lot in account.lots]
+        names = await assets.load_assets_by_symbol(tx, sorted(_symbols(lots, draft.targets or ())))
+        market = await load_market(tx, [asset.id for asset in names.values()])
+        accounts = [
+            _account(context, account, names, market, draft.base_currency, "accounts", place, "lots")
+            for place, account in enumerate(draft.accounts)
+        ]
+        wanted = None if draft.targets is None else parse_targets(draft.targets, names, "targets")
+        head = await portfolios.create_portfolio(
+            context.owner_id,
+            tx,
+            name=draft.name,
+            base_currency=draft.base_currency,
+            policy=draft.policy,
+            actor=context.actor,
+            now=context.now,
+            new_uuid=new_uuid,
+        )
+        await _hold(context, tx, head.public_id, accounts)
+        if wanted:
+            await target_rows.replace_targets(
+                context.owner_id, tx, head.public_id, wanted, author=context.actor, now=context.now, new_uuid=new_uuid
+            )
+        await once.finish(context, tx, key, head.public_id)
+        loaded = await require(context, tx, head.public_id)
+    await context.bus.nudge("portfolio", [context.owner_id])
+    return loaded
+
+
+async def update(
+    context: Context,
+    portfolio_id: str,
+    *,
+    name: str | None,
+    status: PortfolioStatus | None,
+    change: Callable[[Policy], Policy] | None,
+    expected: int | None,
+) -> Loaded:
+    """Change a portfolio's name, status or policy."""
+    async with context.store.owned(context.owner_id) as tx:
+        before = await portfolios.lock_portfolio(context.owner_id, tx, portfolio_id)
+        await portfolios.update_portfolio(
+            context.owner_id,
+            tx,
+            portfolio_id,
+            actor=context.actor,
+            now=context.now,
+            name=name,
+            status=status,
+            policy=change(before.policy) if change else None,
+            expected_version=expected,
+        )
+        loaded = await require(context, tx, portfolio_id)
+    await context.bus.nudge("portfolio", [context.owner_id])
+    return loaded
+
+
+async def import_holdings(
+    context: Context,
+    account_id: str,
+    lots: Sequence[LotDraft],
+    *,
+    cash: Decimal | None,
+    balances: Mapping[str, Decimal] | None,
+    key: str | None,
+) -> tuple[Account, Loaded]:
+    """Make an account hold exactly these lots, and this cash where it is given."""
+    async with context.store.owned(context.owner_id) as tx:
+        place = await load_place(context.owner_id, tx, account_id)
+        if place is None:
+            raise NotFound("account", account_id, ["accountId"])
+        portfolio_id = place[0]
+        request = (account_id, tuple(lots), cash, balances)
+        if not await once.begin(context, tx, key, "holdingsImport", request):
+            await _import(context, tx, portfolio_id, {account_id: lots}, cash, balances)
+            await once.finish(context, tx, key, account_id)
+        loaded = await require(context, tx, portfolio_id)
+    await context.bus.nudge("portfolio", [context.owner_id])
+    return _find_account(loaded, account_id), loaded
+
+
+async def import_lots(context: Context, portfolio_id: str, lots: Mapping[str, Sequence[LotDraft]]) -> None:
+    """Make each of the named accounts hold exactly these lots; all of them or none. Cash stays."""
+    async with context.store.owned(context.owner_id) as tx:
+        await _import(context, tx, portfolio_id, lots, None, None)
+    await context.bus.nudge("portfolio", [context.owner_id])
+
+
+async def _import(
+    context: Context,
+    tx: Tx,
+    portfolio_id: str,
+    lots: Mapping[str, Sequence[LotDraft]],
+    cash: Decimal | None,
+    balances: Mapping[str, Decimal] | None,
+) -> None:
+    await portfolios.lock_portfolio(context.owner_id, tx, portfolio_id)
+    loaded = await require(context, tx, portfolio_id)
+    base = loaded.row.base_currency
+    names = await assets.load_assets_by_symbol(
+        tx, sorted(_symbols([lot for some in lots.values() for lot in some], ()))
+    )
+    market = await load_market(tx, [asset.id for asset in names.values()])
+    accounts = []
+    for account_id, some in lots.items():
+        account = _find_account(loaded, account_id)
+        draft = AccountDraft(account.name, account.kind, _cash(account, base, cash, balances), tuple(some))
+        accounts.append(_account(context, draft, names, market, base, "lots"))
+    await _hold(context, tx, portfolio_id, accounts)
+
+
+async def _hold(context: Context, tx: Tx, portfolio_id: str, accounts: Sequence[Account]) -> None:
+    await holdings.replace_holdings(
+        context.owner_id, tx, portfolio_id, accounts, actor=context.actor, now=context.now, new_uuid=new_uuid
+    )
+
+
+def _find_account(loaded: Loaded, account_id: str) -> Account:
+    return next(account for account in loaded.snapshot.portfolio.accounts if account.id == account_id)
+
+
+def _cash(
+    account: Account, base_currency: str, cash: Decimal | None, balances: Mapping[str, Decimal] | None
+) -> dict[str, Decimal]:
+    """Return cash by currency: what is given, else what is there."""
+    base = account.cash.get(base_currency, ZERO) if cash is None else cash
+    others = account.cash if balances is None else balances
+    kept = {currency: amount for currency, amount in others.items() if currency != base_currency}
+    return {**({base_currency: base} if base else {}), **kept}
+
+
+def _account(
+    context: Context,
+    draft: AccountDraft,
+    names: Mapping[str, Asset],
+    market: Market,
+    base_currency: str,
+    *path: str | int,
+) -> Account:
+    try:
+        lots = assemble.new_lots(draft.lots, names, market, base_currency, context.now.date())
+    except SteelyardError as error:
+        raise error.under(*path) from None
+    held = tuple(
+        TaxLot(context.new_id(ids.LOT), lot.asset.id, lot.quantity, lot.basis, lot.acquired_on, lot.acquired_on)
+        for lot in lots
+    )
+    return Account(context.new_id(ids.ACCOUNT), draft.name, draft.kind, draft.cash, held)
+
+
+def _symbols(lots: Sequence[LotDraft], drafts: Sequence[TargetDraft]) -> set[str]:
+    return {lot.symbol for lot in lots} | targets.symbols_of(drafts)
+
+
+def parse_targets(drafts: Sequence[TargetDraft], names: Mapping[str, Asset], *path: str) -> Targets:
+    """Check targets against the assets that were found; errors are put under `path`."""
+    try:
+        return targets.parse(drafts, {name: asset.id for name, asset in names.items()})
+    except SteelyardError as error:
+        raise error.under(*path) from None

@@ -1,0 +1,80 @@
+"""Targets: set as a new version, or only checked; their history."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from app.actions.pages import Page, key_of, page_of
+from app.actions.portfolios import Loaded, TargetsMeta, parse_targets, require
+from app.context import Context, new_uuid
+from app.core import targets as core
+from app.core.drift import Snapshot
+from app.core.portfolio import Market
+from app.core.targets import TargetDraft, Targets
+from app.store import assets
+from app.store import targets as rows
+from app.store.db import Tx
+from app.store.market import load_market
+
+
+async def set_targets(
+    context: Context,
+    portfolio_id: str,
+    drafts: Sequence[TargetDraft],
+    *,
+    expected: int | None,
+    note: str | None,
+    dry_run: bool,
+) -> Loaded:
+    """Replace a portfolio's targets by a new version and return it; a dry run stores nothing.
+
+    What comes back from a dry run is the portfolio with the targets it would have, without a version.
+    """
+    async with context.store.owned(context.owner_id, reading=dry_run) as tx:
+        loaded = await require(context, tx, portfolio_id)
+        wanted = await look_up(tx, drafts, "entries")
+        if dry_run:
+            return await with_targets(tx, loaded, wanted)
+        await rows.replace_targets(
+            context.owner_id,
+            tx,
+            portfolio_id,
+            wanted,
+            author=context.actor,
+            now=context.now,
+            new_uuid=new_uuid,
+            note=note or "",
+            expected_version=expected,
+        )
+        loaded = await require(context, tx, portfolio_id)
+    await context.bus.nudge("targets", [context.owner_id])
+    return loaded
+
+
+async def look_up(tx: Tx, drafts: Sequence[TargetDraft], *path: str) -> Targets:
+    """Look the symbols of drafts up and check them; errors are put under `path`."""
+    names = await assets.load_assets_by_symbol(tx, sorted(core.symbols_of(drafts)))
+    return parse_targets(drafts, names, *path)
+
+
+async def with_targets(tx: Tx, loaded: Loaded, wanted: Targets) -> Loaded:
+    """Return the portfolio as if it had these targets, with the assets and prices they need."""
+    known = loaded.snapshot.market
+    named = {asset_id for entry in wanted.entries for asset_id in entry.assets}
+    more = await load_market(tx, named - known.assets.keys())
+    market = Market({**known.assets, **more.assets}, {**known.prices, **more.prices})
+    snapshot = replace(loaded.snapshot, targets=wanted, market=market)
+    return replace(loaded, row=replace(loaded.row, targets=None), snapshot=snapshot)
+
+
+async def history(
+    context: Context, loaded: Loaded, first: int, after: str | None
+) -> Page[tuple[Snapshot, Targets, TargetsMeta]]:
+    """List versions of the targets, newest first, each with a snapshot that knows its assets."""
+    before = key_of(after, int)
+    async with context.store.owned(context.owner_id, reading=True) as tx:
+        found = await rows.load_targets_history(context.owner_id, tx, loaded.row.id, first + 1, before)
+        named = {asset_id for one in found for entry in one.targets.entries for asset_id in entry.assets}
+        market = await load_market(tx, named)
+    snapshot = replace(loaded.snapshot, market=market)
+    versions = [(snapshot, one.targets, one.meta) for one in found]
+    return page_of(versions, first, lambda one: str(one[2].version))
