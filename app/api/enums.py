@@ -1,0 +1,158 @@
+"""Core's enumerations as the schema shows them: the same members, every one described."""
+
+from enum import Enum
+from typing import Any, TypeVar
+
+import strawberry
+
+from app.core import alerts, bands, drift, lots, plan, policy, portfolio, trades
+from app.core.optimize import allocate
+
+E = TypeVar("E", bound=Enum)
+
+
+def _show(kind: type[E], description: str, **members: str) -> None:
+    """Register an enumeration of core; every member must be described."""
+    assert list(members) == [member.name for member in kind], f"{kind.__name__}: describe each member, in order"
+    strawberry.enum(kind, description=description)
+    definition: Any = getattr(kind, "__strawberry_definition__")  # noqa: B009  (mypy knows no such attribute)
+    for value in definition.values:
+        value.description = members[value.name]
+
+
+_show(
+    portfolio.AssetClass,
+    "Broad class of an asset.",
+    STOCK="Share of a company.",
+    ETF="Exchange traded fund.",
+    FUND="Mutual fund.",
+    BOND="Bond or bill.",
+    CRYPTO="Crypto currency.",
+    COMMODITY="Commodity.",
+    CASH="Cash in some currency; its price is an exchange rate.",
+    OTHER="Anything else.",
+)
+_show(
+    portfolio.AccountKind,
+    "Tax treatment of an account.",
+    TAXABLE="Gains are taxed when realised.",
+    TAX_DEFERRED="Taxed on withdrawal; trades inside are tax-free.",
+    TAX_EXEMPT="Never taxed.",
+)
+_show(
+    portfolio.PortfolioStatus,
+    "Whether a portfolio is watched.",
+    ACTIVE="Scanned every bucket and can be rebalanced.",
+    PAUSED="Kept but not scanned.",
+    ARCHIVED="Read-only.",
+)
+_show(
+    bands.BandKind,
+    "How a tolerance band is made.",
+    ABSOLUTE="A fixed number of percentage points either side of the target, e.g. 60 % plus or minus 5.",
+    RELATIVE="A share of the target itself, with an optional floor and cap in points.",
+    HYBRID="The narrower of an absolute and a relative band, as in the 5/25 rule.",
+    SMART="25 % of the target, at least 1 and at most 5 points: the default.",
+)
+_show(
+    bands.Destination,
+    "Where trades of a rebalance aim.",
+    TARGET="All the way to the target.",
+    HALFWAY="Half way between the band's edge and the target.",
+    BAND_EDGE="Just to the edge of the band.",
+    SHARE="To a share of the band, given as `bandKept`: 87.5 of a 2 point band leaves 1.75 points.",
+)
+_show(
+    policy.LotMethod,
+    "Which lots a sale takes first.",
+    MIN_TAX="Lots that cost least tax now.",
+    HIFO="Highest cost first.",
+    FIFO="Oldest first.",
+    LIFO="Newest first.",
+)
+_show(
+    lots.GainTerm,
+    "Holding period class of a gain or loss.",
+    SHORT="Held for one year or less.",
+    LONG="Held for more than one year.",
+)
+_show(
+    drift.DriftStatus,
+    "Where a sleeve stands against its band, or a portfolio as a whole: the worst that applies.",
+    WITHIN="Within the band; exactly on its edge is within.",
+    WARNING="Within the band but past the policy's `warnAt` share of it.",
+    BREACHED="Outside the band.",
+    DATA_STALE="A held asset, or a rate it needs, has no price or one too old: nothing is decided. Portfolios only.",
+    NO_VALUE="There is nothing to weigh. Portfolios only.",
+    NO_TARGETS="No targets are set. Portfolios only.",
+)
+_show(
+    alerts.AlertKind,
+    "What an alert is about.",
+    DRIFT="A sleeve is outside its band.",
+    DATA_STALE="Prices are missing or too old, so that drift cannot be judged.",
+)
+_show(
+    alerts.AlertSeverity,
+    "How urgent an alert is.",
+    INFO="Of interest.",
+    WARNING="A band is nearly used up, or data is stale.",
+    CRITICAL="A band is breached.",
+)
+_show(
+    alerts.AlertStatus,
+    "Life of an alert.",
+    OPEN="Not yet seen by a person.",
+    ACKNOWLEDGED="Seen by a person.",
+    RESOLVED="No longer true.",
+)
+_show(
+    alerts.AlertEventKind,
+    "What happened to an alert.",
+    RAISED="It was raised.",
+    ESCALATED="It became more urgent.",
+    ACKNOWLEDGED="A person has seen it.",
+    RESOLVED="It is no longer true.",
+)
+_show(
+    plan.PlanStatus,
+    "Life of a plan.",
+    QUEUED="Waiting for a worker.",
+    COMPUTING="Being made.",
+    READY="Ready to be looked at.",
+    NOTHING_TO_DO="Nothing is worth trading.",
+    EXPIRED="Too old to be used.",
+    SUPERSEDED="Targets, holdings or policy changed, or a newer plan was made.",
+    FAILED="Could not be made; see `error`.",
+)
+_show(
+    allocate.PlanScope,
+    "What a plan covers.",
+    FULL="Bring every sleeve to its destination.",
+    BREACHED_ONLY="Bring back sleeves outside their band, touch others only to pay, and invest idle cash.",
+    CASH_FLOW="Only buy with the cash that is there or comes in; for a withdrawal, only sell to raise it.",
+)
+_show(
+    plan.TradeReason,
+    "Why a trade is in a plan.",
+    REDUCE_OVERWEIGHT="Its sleeve is overweight.",
+    FILL_UNDERWEIGHT="Its sleeve is underweight.",
+    RAISE_CASH="Sold to pay for purchases or a withdrawal.",
+    INVEST_CASH="Invests cash above the buffer.",
+    EXIT_UNTARGETED="Held without a target.",
+)
+_show(trades.TradeSide, "Direction of a trade.", BUY="Buy.", SELL="Sell.")
+_show(
+    trades.SkipReason,
+    "Why a trade is not in a plan.",
+    DUST="Worth less than the policy's smallest trade.",
+    BELOW_MINIMUM="Rounds to no step of the asset, or is below the venue's minimum.",
+    NOT_WORTH_COST="Its fee is a larger share of it than the policy allows.",
+    WITHIN_BAND="Within its band.",
+    SELLS_DISABLED="The policy or the scope allows no sales.",
+    NO_CASH="There is not enough cash in any account.",
+    NO_MEMBER="The sleeve names only a class and holds nothing of it.",
+    NO_PRICE="There is no fresh price.",
+    NOT_TRADABLE="The asset cannot be traded at present.",
+    EXCLUDED="Excluded from this plan by the request.",
+)

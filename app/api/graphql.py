@@ -1,0 +1,247 @@
+"""GraphQL over HTTP, server-sent events and graphql-transport-ws: the way from a request to the schema and back."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+import orjson
+import structlog
+from cross_web import HTTPException
+from graphql import GraphQLError
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+from strawberry.asgi import GraphQL
+from strawberry.exceptions import ConnectionRejectionError
+from strawberry.extensions import SchemaExtension
+from strawberry.http import GraphQLHTTPResponse
+from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.types.execution import ExecutionResult, PreExecutionError
+from strawberry.types.unset import UNSET
+
+from app.actions import access
+from app.actions.live import Hub
+from app.api import edge, errors
+from app.api.auth import Principal, Verifier, bearer
+from app.context import Context, Services, wall_now
+from app.core.errors import Unauthenticated
+
+INIT_TIMEOUT: Final = timedelta(seconds=10)
+SUBSCRIPTIONS_MAX: Final = 20
+MESSAGE_MAX: Final = 65_536
+TOKEN_ENDED: Final = 4403
+MALFORMED: Final = 4400
+GRAPHQL_JSON: Final = "application/graphql-response+json"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Caller:
+    """What resolvers see: who is calling, over HTTP or on a socket."""
+
+    services: Services
+    verifier: Verifier
+    hub: Hub
+    socket: WebSocket | None = None
+    principal: Principal | None = None
+    connection_params: dict[str, Any] = field(default_factory=dict)
+    _context: Context | None = None
+
+    async def context(self) -> Context:
+        """Return the caller's context: one instant for a whole HTTP request, a fresh one for each call on a socket."""
+        assert self.principal is not None
+        if self._context is not None:
+            return self._context
+        self.check_token()
+        context = await access.enter(
+            self.services,
+            issuer=self.principal.issuer,
+            subject=self.principal.subject,
+            tool=self.principal.act,
+            roles=self.principal.roles,
+        )
+        if self.socket is None:
+            self._context = context
+        return context
+
+    def check_token(self) -> None:
+        """End a stream, or refuse a call on a socket, when the token has ended."""
+        if self.principal is None or self.principal.expires_at <= wall_now():
+            raise Unauthenticated("the token has ended; get a new one")
+
+    async def authenticate(self, header: str | None) -> None:
+        self.principal = await self.verifier.verify(bearer(header), wall_now())
+
+
+class PublicErrors(SchemaExtension):
+    """Gives every error its public form, in answers and in streams; what is ours alone goes to the log."""
+
+    streamed = False
+
+    def on_operation(self) -> Iterator[None]:
+        self.streamed = False
+        yield
+        if not self.streamed:
+            self._process(self.execution_context.result)
+
+    def on_stream_result(self, result: object) -> Iterator[None]:
+        self.streamed = True
+        self._process(result)
+        yield
+
+    def _process(self, result: object) -> None:
+        found = getattr(result, "errors", None)
+        if found:
+            result.errors = [errors.public(error) for error in found]  # type: ignore[attr-defined]
+
+
+def log_errors(found: list[GraphQLError]) -> None:
+    """Log the errors that are ours; the caller's own mistakes are the caller's business."""
+    for error in found:
+        original = error.original_error
+        if original is not None and errors.is_internal(original):
+            log.error("resolver_failed", path=error.path, exc_info=original)
+
+
+class TransportHandler(BaseGraphQLTransportWSHandler[Any, Any]):
+    """Closes with the protocol's codes: 4400 for a frame that is no message, 4403 when the token ends."""
+
+    end: asyncio.Task[None] | None = None
+
+    async def handle_message(self, message: Any) -> None:
+        well_formed = isinstance(message, dict) and isinstance(message.get("type"), str)
+        if well_formed and message["type"] in ("subscribe", "complete"):
+            well_formed = isinstance(message.get("id"), str)
+        if well_formed and message["type"] == "subscribe":
+            payload = message.get("payload")
+            well_formed = isinstance(payload, dict) and isinstance(payload.get("query"), str)
+            well_formed = well_formed and isinstance(payload.get("variables") or {}, dict)
+        if not well_formed:
+            await self.websocket.close(code=MALFORMED, reason="Malformed message")
+            return
+        await super().handle_message(message)
+        principal = self.context.principal
+        if self.connection_acknowledged and self.end is None and principal is not None:
+            self.end = asyncio.create_task(self._close_at(principal))
+
+    async def _close_at(self, principal: Principal) -> None:
+        left_s = (principal.expires_at - wall_now()).total_seconds()
+        await asyncio.sleep(max(0.0, left_s))
+        await self.websocket.close(code=TOKEN_ENDED, reason="Token ended")
+
+    async def shutdown(self) -> None:
+        if self.end is not None:
+            self.end.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await self.end
+        await super().shutdown()
+
+
+class GraphQLApp(GraphQL[Caller, None]):
+    """The endpoint /graphql. Nobody without a token gets past it."""
+
+    graphql_transport_ws_handler_class = TransportHandler
+
+    def __init__(self, schema: Any, services: Services, verifier: Verifier, hub: Hub) -> None:
+        super().__init__(
+            schema,
+            graphql_ide=None,
+            allow_queries_via_get=False,
+            subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL],
+            connection_init_wait_timeout=INIT_TIMEOUT,
+            max_subscriptions_per_connection=SUBSCRIPTIONS_MAX,
+            # The edge has checked the origin of the handshake already.
+            allowed_origins=["*"],
+        )
+        self.services, self.verifier, self.hub = services, verifier, hub
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self.run(WebSocket(scope, receive=receive, send=send))
+            return
+        response = await self._respond(Request(scope, receive))
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        try:
+            return await self.run(request)
+        except HTTPException as error:
+            return _refusal(error.status_code, error.reason, "BAD_REQUEST", {})
+        except edge.MalformedBody as error:
+            return _refusal(400, error.message, error.code, {})
+        except Unauthenticated as error:
+            return _refusal(401, error.message, error.code, {"WWW-Authenticate": "Bearer"})
+
+    async def get_context(self, request: Request | WebSocket, response: Any) -> Caller:
+        caller = Caller(self.services, self.verifier, self.hub)
+        if isinstance(request, WebSocket):
+            caller.socket = request
+        else:
+            await caller.authenticate(request.headers.get("authorization"))
+        return caller
+
+    async def on_ws_connect(self, context: Caller) -> Any:
+        """Authenticate a socket by `authorization` of the connection_init payload, or of the handshake."""
+        assert context.socket is not None
+        given = {str(name).lower(): value for name, value in context.connection_params.items()}
+        header = given.get("authorization") or context.socket.headers.get("authorization")
+        try:
+            await context.authenticate(header if isinstance(header, str) else None)
+        except Unauthenticated:
+            raise ConnectionRejectionError from None
+        return UNSET
+
+    def decode_json(self, data: str | bytes) -> object:
+        """Parse a body or a frame strictly. Frames that are no JSON close the socket with the protocol's code."""
+        raw = data.encode() if isinstance(data, str) else data
+        if isinstance(data, str) and len(raw) > MESSAGE_MAX:
+            raise json.JSONDecodeError("message too large", "", 0)
+        try:
+            found = edge.strict_json(raw)
+        except edge.MalformedBody:
+            if isinstance(data, str):
+                raise json.JSONDecodeError("malformed", "", 0) from None
+            raise
+        if isinstance(data, bytes) and not isinstance(found, dict):
+            raise edge.MalformedBody("the body must be one JSON object; batches are not answered")
+        return found
+
+    def encode_json(self, data: object) -> str:
+        return orjson.dumps(data).decode()
+
+    async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
+        answer = await super().process_result(request, result)
+        if isinstance(result, PreExecutionError):
+            answer.pop("data", None)
+        return answer
+
+    async def get_sub_response(self, request: Request | WebSocket) -> Response:
+        accepted = request.headers.get("accept", "")
+        return Response(media_type=GRAPHQL_JSON if GRAPHQL_JSON in accepted else "application/json")
+
+    def create_response(self, response_data: Any, sub_response: Response) -> Response:
+        """Answer as GraphQL over HTTP says: with the newer media type, what was not executed is a 400."""
+        refused = "data" not in response_data and sub_response.media_type == GRAPHQL_JSON
+        body = self.encode_json(response_data)
+        return Response(body, status_code=400 if refused else 200, media_type=sub_response.media_type)
+
+    async def create_streaming_response(
+        self,
+        request: Request | WebSocket,
+        stream: Callable[[], AsyncIterator[str]],
+        sub_response: Response,
+        headers: Mapping[str, str],
+    ) -> Response:
+        return StreamingResponse(stream(), headers=dict(headers))
+
+
+def _refusal(status: int, message: str, code: str, headers: dict[str, str]) -> Response:
+    body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": code}}]})
+    return Response(body, status_code=status, headers=headers, media_type="application/json")

@@ -1,0 +1,403 @@
+"""The schema's inputs, and how each becomes the value core works on."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import strawberry
+from strawberry import ID, UNSET
+
+from app.actions.market import PriceDraft
+from app.api.scalars import CurrencyCode, Duration, Percent
+from app.core import document, scalars
+from app.core.bands import HYBRID_ABSOLUTE, HYBRID_RELATIVE, Band, BandKind, Destination
+from app.core.costs import Costs
+from app.core.drafts import AccountDraft, LotDraft, PortfolioDraft, check_accounts
+from app.core.errors import Duplicate, InvalidInput, LimitExceeded, SteelyardError
+from app.core.money import ZERO
+from app.core.optimize.allocate import PlanScope
+from app.core.plan import PlanRequest
+from app.core.policy import LotMethod, Policy
+from app.core.portfolio import AccountKind, Asset, AssetClass, PortfolioStatus
+from app.core.targets import TargetDraft
+
+MAX_ARRAY = 500
+
+field = strawberry.field
+
+
+@strawberry.input(description="Narrower of an absolute and a relative band.")
+class HybridBandInput:
+    absolute: Percent = field(default=Percent(HYBRID_ABSOLUTE), description="Half-width in points.")
+    relative: Percent = field(default=Percent(HYBRID_RELATIVE), description="Half-width in percent of the target.")
+
+
+@strawberry.input(description="Tolerance band: give exactly one of absolute, relative, hybrid and smart.")
+class ToleranceBandInput:
+    absolute: Percent | None = field(default=None, description="Half-width in points.")
+    relative: Percent | None = field(default=None, description="Half-width in percent of the target.")
+    floor: Percent | None = field(default=None, description="With relative: the least half-width, in points.")
+    cap: Percent | None = field(default=None, description="With relative: the largest half-width, in points.")
+    hybrid: HybridBandInput | None = field(default=None, description="Narrower of the two, as in the 5/25 rule.")
+    smart: bool | None = field(
+        default=None, description="True for 25 % of the target, at least 1 and at most 5 points."
+    )
+
+    def to_core(self) -> Band:
+        hybrid = None
+        if self.hybrid:
+            hybrid = Band(BandKind.HYBRID, absolute=self.hybrid.absolute, relative=self.hybrid.relative)
+        return document.make_band(
+            absolute=self.absolute,
+            relative=self.relative,
+            hybrid=hybrid,
+            smart=self.smart,
+            floor=self.floor,
+            cap=self.cap,
+        )
+
+
+@strawberry.input(description="Wanted share of one sleeve.")
+class TargetEntryInput:
+    percent: Percent = field(description="Wanted share of the portfolio; all entries sum to exactly 100.")
+    key: str | None = field(
+        default=None,
+        description="Unique key; the first symbol, or the class, when absent. CASH is uninvested cash. With neither "
+        "assets nor class, the key is the symbol.",
+    )
+    assets: list[str] = field(
+        default_factory=list, description="Symbols that count towards the sleeve; the first is the one bought."
+    )
+    asset_class: AssetClass | None = field(
+        default=None, description="Takes every held asset of this class that no entry names."
+    )
+    band: ToleranceBandInput | None = field(default=None, description="Tolerance; the policy's default when absent.")
+
+    def to_core(self) -> TargetDraft:
+        try:
+            band = self.band.to_core() if self.band else None
+        except SteelyardError as error:
+            raise error.under("band") from None
+        return TargetDraft(self.percent, self.key, tuple(self.assets), self.asset_class, band)
+
+
+def target_drafts(entries: list[TargetEntryInput], *path: str) -> tuple[TargetDraft, ...]:
+    """Return the drafts of target entries; errors say which entry."""
+    return _each(entries, TargetEntryInput.to_core, *path)
+
+
+@strawberry.input(description="How long prices of one class may be used.")
+class PriceAgeInput:
+    asset_class: AssetClass = field(description="Class of the assets.")
+    age: Duration = field(description="Longest age of a price.")
+
+
+@strawberry.input(description="Changes to a policy; absent fields stay as they are, nulls are refused.")
+class RebalancePolicyInput:
+    default_band: ToleranceBandInput | None = field(default=UNSET, description="Band of targets that give none.")
+    warn_at: Percent | None = field(default=UNSET, description="Share of a band from which the status is WARNING.")
+    alert_on_warning: bool | None = field(default=UNSET, description="True to open alerts at WARNING already.")
+    alert_after: int | None = field(
+        default=UNSET, description="Scan buckets in a row before a drift is alerted, 1..1000."
+    )
+    recover_after: int | None = field(default=UNSET, description="Scan buckets in a row before it is over, 1..1000.")
+    max_price_age: list[PriceAgeInput] | None = field(
+        default=UNSET, description="How long a price may be used; classes not named stay as they are."
+    )
+    destination: Destination | None = field(default=UNSET, description="Where trades aim.")
+    band_kept: Percent | None = field(default=UNSET, description="Share of the band that SHARE leaves.")
+    min_trade: Decimal | None = field(default=UNSET, description="Trades worth less, in the base currency, are dust.")
+    max_fee: Percent | None = field(default=UNSET, description="Trades whose fee is a larger share are left out.")
+    cash_buffer: Percent | None = field(default=UNSET, description="Cash to leave uninvested.")
+    allow_sells: bool | None = field(default=UNSET, description="False to rebalance with cash only.")
+    lot_method: LotMethod | None = field(default=UNSET, description="Which lots a sale takes first.")
+    short_term_rate: Percent | None = field(default=UNSET, description="Tax rate of short-term gains.")
+    long_term_rate: Percent | None = field(default=UNSET, description="Tax rate of long-term gains.")
+    plan_lifetime: Duration | None = field(default=UNSET, description="How long a plan is good after it was made.")
+
+    def apply(self, policy: Policy) -> Policy:
+        """Return the policy with the given fields changed."""
+        given = {name: value for name, value in vars(self).items() if value is not UNSET}
+        for name, value in given.items():
+            if value is None:
+                raise InvalidInput(f"{_camel(name)} is null; leave it out to keep it", [_camel(name)])
+        changes: dict[str, Any] = {name: value for name, value in given.items() if name in _SAME}
+        if "default_band" in given:
+            changes["default_band"] = _at("defaultBand", given["default_band"].to_core)
+        if "max_price_age" in given:
+            ages = {item.asset_class: item.age for item in given["max_price_age"]}
+            changes["max_price_age_s"] = {**policy.max_price_age_s, **ages}
+        if "band_kept" in given:
+            changes["band_kept"] = given["band_kept"].scaleb(-2)
+        if "min_trade" in given:
+            changes["min_trade"] = _at("minTrade", lambda: scalars.money(given["min_trade"], "minTrade"))
+        if "plan_lifetime" in given:
+            changes["plan_lifetime_s"] = given["plan_lifetime"]
+        for name in ("alert_after", "recover_after"):
+            if name in given and not 1 <= given[name] <= 1000:
+                raise InvalidInput(f"{_camel(name)} is {given[name]}; it must be from 1 to 1000", [_camel(name)])
+        return replace(policy, **changes)
+
+    def apply_at(self, *path: str) -> Callable[[Policy], Policy]:
+        """Return the change as a function, for when the policy is known; errors are put under `path`."""
+        return lambda policy: _at(path, lambda: self.apply(policy))
+
+
+_SAME = {
+    "warn_at",
+    "alert_on_warning",
+    "alert_after",
+    "recover_after",
+    "destination",
+    "max_fee",
+    "cash_buffer",
+    "allow_sells",
+    "lot_method",
+    "short_term_rate",
+    "long_term_rate",
+}
+
+
+@strawberry.input(description="Amount of money in one currency.")
+class MoneyInput:
+    amount: Decimal = field(description="Amount, 0 or more.")
+    currency: CurrencyCode = field(description="Currency of the amount.")
+
+
+@strawberry.input(description="Units bought at one time and price.")
+class LotInput:
+    symbol: str = field(description='Ticker of the asset; "SYM:CUR" or "SYM:CUR:VENUE" where it means several.')
+    quantity: Decimal = field(description="Units held, more than 0.")
+    unit_cost: Decimal | None = field(
+        default=None, description="Cost of one unit in the base currency, fees included; the latest price when absent."
+    )
+    acquired_on: date | None = field(default=None, description="When the lot was bought; today when absent.")
+
+    def to_core(self) -> LotDraft:
+        quantity = _at("quantity", lambda: scalars.quantity(self.quantity))
+        cost = None if self.unit_cost is None else _at("unitCost", lambda: scalars.unit_cost(self.unit_cost))
+        return LotDraft(self.symbol, quantity, cost, self.acquired_on)
+
+
+@strawberry.input(description="Account to create with a portfolio.")
+class AccountInput:
+    name: str = field(default="Main", description="Name, unique in the portfolio.")
+    kind: AccountKind = field(default=AccountKind.TAXABLE, description="Tax treatment.")
+    cash: Decimal = field(default=ZERO, description="Cash balance in the base currency.")
+    balances: list[MoneyInput] = field(default_factory=list, description="Cash in other currencies.")
+    lots: list[LotInput] = field(default_factory=list, description="Holdings of the account.")
+
+    def to_core(self, base_currency: str) -> AccountDraft:
+        name = _at("name", lambda: scalars.text(self.name, "name"))
+        cash = cash_of(self.cash, self.balances, base_currency)
+        return AccountDraft(name, self.kind, cash, _each(self.lots, LotInput.to_core, "lots", most=20_000))
+
+
+def cash_of(cash: Decimal, balances: list[MoneyInput], base_currency: str) -> dict[str, Decimal]:
+    """Return cash by currency."""
+    found = {base_currency: _at("cash", lambda: scalars.money(cash, "cash"))} if cash else {}
+    for place, balance in enumerate(balances):
+        if balance.currency in found:
+            raise Duplicate(f"cash in {balance.currency} is given twice", ["balances", place])
+        found[balance.currency] = _at("balances", lambda item=balance: scalars.money(item.amount))
+    return found
+
+
+@strawberry.input(description="What a new portfolio is made of.")
+class PortfolioCreateInput:
+    name: str = field(description="Name.")
+    base_currency: CurrencyCode = field(
+        default=CurrencyCode("USD"), description="Currency in which values are reported."
+    )
+    accounts: list[AccountInput] | None = field(
+        default=None, description="Accounts; one empty taxable account called Main when absent."
+    )
+    targets: list[TargetEntryInput] | None = field(default=None, description="Targets; they can also be set later.")
+    policy: RebalancePolicyInput | None = field(default=None, description="Policy; the defaults when absent.")
+    idempotency_key: str | None = field(
+        default=None, description="Any text unique to this request; a repeat returns the first result again."
+    )
+
+    def to_core(self) -> PortfolioDraft:
+        name = _at("name", lambda: scalars.text(self.name, "name"))
+        policy = _at("policy", lambda: self.policy.apply(Policy()) if self.policy else Policy())
+        accounts = (AccountDraft("Main"),)
+        if self.accounts is not None:
+            accounts = _each(self.accounts, lambda item: item.to_core(self.base_currency), "accounts")
+            _at("accounts", lambda: check_accounts(accounts))
+        targets = None if self.targets is None else target_drafts(self.targets, "targets")
+        return PortfolioDraft(name, self.base_currency, policy, accounts, targets)
+
+
+@strawberry.input(description="What to change of a portfolio; absent fields stay as they are.")
+class PortfolioUpdateInput:
+    portfolio_id: ID = field(description="Global id of the portfolio.")
+    expected_version: int | None = field(default=None, description="Version that was read, to avoid lost updates.")
+    name: str | None = field(default=None, description="New name.")
+    status: PortfolioStatus | None = field(default=None, description="New status.")
+    policy: RebalancePolicyInput | None = field(default=None, description="Changes to the policy.")
+
+    def checked_name(self) -> str | None:
+        return None if self.name is None else _at("name", lambda: scalars.text(self.name, "name"))
+
+
+@strawberry.input(description="Holdings of one account.")
+class HoldingsImportInput:
+    account_id: ID = field(description="Global id of the account.")
+    lots: list[LotInput] = field(description="All open lots of the account; others are closed.")
+    cash: Decimal | None = field(default=None, description="Cash in the base currency; unchanged when absent.")
+    balances: list[MoneyInput] | None = field(
+        default=None, description="Cash in other currencies, all of them; unchanged when absent."
+    )
+    idempotency_key: str | None = field(
+        default=None, description="Any text unique to this request; a repeat returns the first result again."
+    )
+
+    def checked_cash(self) -> Decimal | None:
+        return None if self.cash is None else _at("cash", lambda: scalars.money(self.cash, "cash"))
+
+    def lot_drafts(self) -> tuple[LotDraft, ...]:
+        return _each(self.lots, LotInput.to_core, "lots", most=20_000)
+
+
+@strawberry.input(description="New targets of a portfolio.")
+class TargetsSetInput:
+    portfolio_id: ID = field(description="Global id of the portfolio.")
+    entries: list[TargetEntryInput] = field(description="All targets; they must sum to exactly 100 %.")
+    expected_version: int | None = field(
+        default=None, description="Version of the targets that was read, to avoid lost updates; 0 when none were set."
+    )
+    note: str | None = field(default=None, description="Why they are set.")
+    dry_run: bool = field(default=False, description="True to check only, and store nothing.")
+
+
+@strawberry.input(description="What kind of rebalance to propose.")
+class RebalanceProposeInput:
+    portfolio_id: ID = field(description="Global id of the portfolio.")
+    scope: PlanScope = field(default=PlanScope.BREACHED_ONLY, description="What the plan covers.")
+    cash_flow: Decimal = field(
+        default=ZERO,
+        description="Cash in the base currency that comes in (positive, into the first account) or is taken out "
+        "(negative, from any account).",
+    )
+    exclude: list[str] = field(default_factory=list, description="Symbols that must not be traded.")
+    dry_run: bool = field(default=False, description="True to show the plan only, and store nothing.")
+    wait: Duration = field(
+        default=Duration(5), description='How long to wait for a plan that goes to a worker; "PT0S" for not at all.'
+    )
+    idempotency_key: str | None = field(
+        default=None, description="Any text unique to this request; a repeat returns the first plan."
+    )
+
+
+@strawberry.input(description="Which alert to acknowledge.")
+class AlertAcknowledgeInput:
+    alert_id: ID = field(description="Global id of the alert.")
+
+
+@strawberry.input(description="What trading an asset costs; what is absent is 0.")
+class CostScheduleInput:
+    fixed: Decimal = field(default=ZERO, description="Fee of every order, in a portfolio's base currency.")
+    rate: Percent = field(default=Percent(ZERO), description="Fee in percent of the order's value.")
+    minimum: Decimal = field(default=ZERO, description="Least fee of an order.")
+    half_spread: Percent = field(default=Percent(ZERO), description="Half the bid-ask spread in percent of the price.")
+
+
+@strawberry.input(description="An asset to add or change, found by symbol, currency and venue.")
+class AssetUpsertInput:
+    symbol: str = field(description="Ticker.")
+    asset_class: AssetClass = field(description="Broad class; CASH for a currency whose price is an exchange rate.")
+    currency: CurrencyCode = field(default=CurrencyCode("USD"), description="Currency the asset is quoted in.")
+    venue: str = field(default="", description="Venue, when symbol and currency alone do not tell the asset.")
+    name: str | None = field(default=None, description="Human-readable name; the symbol when absent.")
+    step: Decimal = field(default=ZERO, description='Smallest quantity step; "0" is any fraction.')
+    price_step: Decimal = field(default=Decimal("0.01"), description="Smallest price step of an order.")
+    min_notional: Decimal = field(default=ZERO, description="Smallest order value the venue accepts, in `currency`.")
+    tradable: bool = field(default=True, description="False when it cannot be traded at present.")
+    identical_group: str = field(default="", description="Group of substantially identical assets, for tax.")
+    costs: CostScheduleInput = field(default_factory=CostScheduleInput, description="What trading it costs.")
+
+
+@strawberry.input(description="Price of one asset at one time.")
+class PriceInput:
+    symbol: str = field(description='Ticker; "SYM:CUR" or "SYM:CUR:VENUE" where it means several.')
+    price: Decimal = field(description="Price of one unit, more than 0.")
+    priced_at: datetime | None = field(default=None, description="When it was observed; now when absent.")
+    source: str = field(default="api", description="Where it comes from.")
+
+
+@strawberry.input(description="Prices to record.")
+class PricesRecordInput:
+    prices: list[PriceInput] = field(description="At most 500 prices; the latest of an asset wins.")
+
+
+def balances_of(balances: list[MoneyInput] | None) -> dict[str, Decimal] | None:
+    """Return cash in other currencies by currency; None when it is not given."""
+    return None if balances is None else cash_of(ZERO, balances, "")
+
+
+def plan_request(given: RebalanceProposeInput) -> PlanRequest:
+    """Return what to plan."""
+    flow = _at("cashFlow", lambda: scalars.money(given.cash_flow, "cashFlow", signed=True))
+    if len(given.exclude) > MAX_ARRAY:
+        raise LimitExceeded(f"there are {len(given.exclude)} symbols; at most {MAX_ARRAY} are allowed", ["exclude"])
+    return PlanRequest(given.scope, flow, tuple(given.exclude))
+
+
+def asset_of(given: AssetUpsertInput) -> Asset:
+    """Return the asset to write; its id is not known yet."""
+    costs = Costs(
+        _at(("costs", "fixed"), lambda: scalars.money(given.costs.fixed, "fixed")),
+        given.costs.rate.scaleb(-2),
+        _at(("costs", "minimum"), lambda: scalars.money(given.costs.minimum, "minimum")),
+        given.costs.half_spread.scaleb(-2),
+    )
+    symbol = _at("symbol", lambda: scalars.symbol(given.symbol))
+    return Asset(
+        id="",
+        symbol=symbol,
+        asset_class=given.asset_class,
+        currency=given.currency,
+        venue=_at("venue", lambda: scalars.symbol(given.venue, "venue")) if given.venue else "",
+        name=_at("name", lambda: scalars.text(given.name, "name")) if given.name is not None else symbol,
+        quantity_step=_at("step", lambda: scalars.step(given.step)),
+        price_step=_at("priceStep", lambda: scalars.price(given.price_step, "priceStep")),
+        min_notional=_at("minNotional", lambda: scalars.money(given.min_notional, "minNotional")),
+        tradable=given.tradable,
+        identical_group=given.identical_group,
+        costs=costs,
+    )
+
+
+def price_drafts(given: PricesRecordInput) -> tuple[PriceDraft, ...]:
+    """Return the prices to record."""
+
+    def draft(item: PriceInput) -> PriceDraft:
+        price = _at("price", lambda: scalars.price(item.price))
+        return PriceDraft(
+            item.symbol, price, item.priced_at, _at("source", lambda: scalars.text(item.source, "source"))
+        )
+
+    return _each(given.prices, draft, "prices")
+
+
+def _each(items: list[Any], read: Any, *path: str, most: int = MAX_ARRAY) -> tuple[Any, ...]:
+    if len(items) > most:
+        raise LimitExceeded(f"there are {len(items)} items; at most {most} are allowed", path)
+    return tuple(_at((*path, place), lambda item=item: read(item)) for place, item in enumerate(items))
+
+
+def _at(path: Any, read: Any) -> Any:
+    """Run `read`; put `path` before the path of its error."""
+    try:
+        return read()
+    except SteelyardError as error:
+        steps = (path,) if isinstance(path, str) else path
+        raise error.under(*steps) from None
+
+
+def _camel(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(part.title() for part in tail)

@@ -1,0 +1,206 @@
+"""The classic routes under /api/rebalancing/{id}: the same actions, types and scalars as GraphQL, as plain JSON."""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final
+
+import orjson
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.actions import drift, plans, portfolios, targets
+from app.actions.access import Unavailable
+from app.actions.live import Hub
+from app.api import edge
+from app.api.auth import Verifier
+from app.api.errors import HTTP_STATUS
+from app.api.graphql import Caller
+from app.api.types_drift import Drift
+from app.api.types_plan import plan_of
+from app.api.types_portfolio import Targets
+from app.context import Context, Services
+from app.core import scalars
+from app.core.document import Fields, read_bool, read_target
+from app.core.errors import InvalidInput, NotFound, SteelyardError, TargetsSum, VersionConflict
+from app.core.money import ZERO, plain
+from app.core.optimize.allocate import PlanScope
+from app.core.plan import PlanRequest, PlanStatus
+from app.core.targets import MAX_ENTRIES
+
+_ETAG: Final = re.compile(r'"v([0-9]{1,9})"')
+_WAIT: Final = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,3})(?:$|[,;\s])")
+DEFAULT_WAIT_S: Final = 5
+
+log = structlog.get_logger(__name__)
+
+Handler = Callable[[Request, Context], Awaitable[Response]]
+
+
+def routes(services: Services, verifier: Verifier, hub: Hub) -> list[Route]:
+    """Return the REST routes."""
+
+    def route(path: str, handler: Handler, method: str) -> Route:
+        async def endpoint(request: Request) -> Response:
+            caller = Caller(services, verifier, hub)
+            try:
+                await caller.authenticate(request.headers.get("authorization"))
+                return await handler(request, await caller.context())
+            except SteelyardError as error:
+                return problem(request, error)
+            except Unavailable:
+                return _problem(request, 503, "UNAVAILABLE", "the service is not available at present; try again", {})
+
+        return Route(path, endpoint, methods=[method])
+
+    base = "/api/rebalancing/{id}"
+    return [
+        route(f"{base}/targets", get_targets, "GET"),
+        route(f"{base}/targets", post_targets, "POST"),
+        route(f"{base}/drift", get_drift, "GET"),
+        route(f"{base}/propose", post_propose, "POST"),
+        route(f"{base}/plans/{{plan}}", get_plan, "GET"),
+    ]
+
+
+async def get_targets(request: Request, context: Context) -> Response:
+    """Answer the targets in force; 404 with code NOT_FOUND while there are none."""
+    loaded = await portfolios.find(context, request.path_params["id"])
+    if loaded.snapshot.targets is None:
+        raise NotFound("targets of", request.path_params["id"])
+    return _targets(Targets.of(loaded), 200)
+
+
+async def post_targets(request: Request, context: Context) -> Response:
+    """Set the targets: {"entries": [...], "note"}. If-Match carries the version that was read; dry_run checks only."""
+    body = Fields(edge.strict_json(await request.body()))
+    drafts = body.each("entries", read_target) or ()
+    note = body.maybe("note", lambda value: scalars.text(value, "note", longest=1000))
+    body.end()
+    dry_run = _flag(request, "dry_run")
+    expected = _if_match(request)
+    try:
+        loaded = await targets.set_targets(
+            context, request.path_params["id"], drafts[: MAX_ENTRIES + 1], expected=expected, note=note, dry_run=dry_run
+        )
+    except VersionConflict as error:
+        if expected is None:
+            raise
+        return _problem(request, 412, error.code, error.message, {})
+    return _targets(Targets.of(loaded), 200 if dry_run else 201)
+
+
+async def get_drift(request: Request, context: Context) -> Response:
+    """Answer the live drift."""
+    return _json(Drift.of(await drift.measure(context, request.path_params["id"])))
+
+
+async def post_propose(request: Request, context: Context) -> Response:
+    """Propose a plan: {"scope", "cashFlow", "exclude", "dryRun"}. 201 when it is made, 202 when a worker makes it."""
+    raw = await request.body()
+    body = Fields(edge.strict_json(raw) if raw else {})
+    wanted = PlanRequest(
+        body.take("scope", lambda value: scalars.member(PlanScope, value, "scope"), PlanScope.BREACHED_ONLY),
+        body.take("cashFlow", lambda value: scalars.money(value, "cashFlow", signed=True), ZERO),
+        body.each("exclude", lambda value: scalars.text(value, "exclude", longest=64)) or (),
+    )
+    dry_run = body.take("dryRun", read_bool, False)
+    body.end()
+    portfolio_id = request.path_params["id"]
+    plan = await plans.propose(
+        context,
+        portfolio_id,
+        wanted,
+        dry_run=dry_run,
+        wait_s=_prefer_wait(request),
+        key=request.headers.get("idempotency-key"),
+    )
+    pending = plan.status in (PlanStatus.QUEUED, PlanStatus.COMPUTING)
+    response = _json(plan_of(plan), 202 if pending else 200 if dry_run else 201)
+    if not dry_run:
+        response.headers["Location"] = f"/api/rebalancing/{portfolio_id}/plans/{plan.id}"
+    return response
+
+
+async def get_plan(request: Request, context: Context) -> Response:
+    """Answer a plan, where POST propose says it is."""
+    plan = await plans.find(context, request.path_params["plan"])
+    if plan.portfolio_id != request.path_params["id"]:
+        raise NotFound("plan", plan.id)
+    return _json(plan_of(plan))
+
+
+def _targets(answer: Targets, status: int) -> Response:
+    response = _json(answer, status)
+    response.headers["ETag"] = f'"v{answer.version or 0}"'
+    return response
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(as_json(value)), status_code=status, media_type="application/json")
+
+
+def as_json(value: object) -> Any:
+    """Write a schema type as JSON with the scalars of GraphQL: camelCase names, numbers as plain strings."""
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, datetime):
+        return scalars.write_instant(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, list):
+        return [as_json(item) for item in value]
+    if is_dataclass(value):
+        return {_camel(field.name): as_json(getattr(value, field.name)) for field in fields(value)}
+    return value
+
+
+def _camel(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(part.title() for part in tail)
+
+
+def _if_match(request: Request) -> int | None:
+    header = request.headers.get("if-match")
+    if header is None or header == "*":
+        return None
+    found = _ETAG.fullmatch(header.strip())
+    if not found:
+        raise InvalidInput(f'If-Match must be an ETag such as "v3", not {header[:40]}', ["If-Match"])
+    return int(found[1])
+
+
+def _flag(request: Request, name: str) -> bool:
+    value = request.query_params.get(name, "false")
+    if value not in ("true", "false"):
+        raise InvalidInput(f"{name} must be true or false, not {value[:20]!r}", [name])
+    return value == "true"
+
+
+def _prefer_wait(request: Request) -> int:
+    prefer = request.headers.get("prefer", "")
+    if "respond-async" in prefer:
+        return 0
+    found = _WAIT.search(prefer)
+    return int(found[1]) if found else DEFAULT_WAIT_S
+
+
+def problem(request: Request, error: SteelyardError) -> Response:
+    """Answer an expected failure as problem+json, with code, path and the numbers of its kind."""
+    extra: dict[str, Any] = {"path": list(error.path)}
+    if isinstance(error, TargetsSum):
+        extra |= {"sum": plain(error.total), "missing": plain(error.missing)}
+    return _problem(request, HTTP_STATUS.get(error.code, 422), error.code, error.message, extra)
+
+
+def _problem(request: Request, status: int, code: str, detail: str, extra: dict[str, Any]) -> Response:
+    body = orjson.loads(edge.problem(status, code, detail, request.state.request_id)) | extra
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    return Response(orjson.dumps(body), status_code=status, headers=headers, media_type="application/problem+json")

@@ -1,0 +1,38 @@
+"""The schema, made once in a process, and its errors made public."""
+
+from typing import Any
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.schema.config import StrawberryConfig
+
+from app.api import errors, limits
+from app.api.graphql import PublicErrors, log_errors
+from app.api.mutations import Mutation
+from app.api.queries import Query
+from app.api.scalars import SCALARS
+from app.api.subscriptions import Subscription
+
+
+class Schema(strawberry.Schema):
+    """Logs what is ours; Strawberry would log whole documents."""
+
+    def process_errors(self, errors: list[GraphQLError], execution_context: Any = None) -> None:
+        log_errors(errors)
+
+
+def make_schema(*, introspection: bool = True) -> Schema:
+    """Build the schema with its limits."""
+    return Schema(
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        types=list(errors.USER_ERROR_TYPES),
+        config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),
+        extensions=[PublicErrors, *limits.extensions(introspection=introspection)],
+    )
+
+
+def printed() -> str:
+    """Return the schema as `schema.graphql` holds it."""
+    return make_schema().as_str().strip() + "\n"

@@ -1,0 +1,45 @@
+"""What can be followed live, over graphql-transport-ws or server-sent events."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import strawberry
+from strawberry import ID
+
+from app.actions import alerts, plans
+from app.api.types_alert import DriftAlertEvent, alert_of
+from app.api.types_plan import RebalancePlan, plan_of
+from app.api.types_portfolio import CallerInfo
+from app.core.alerts import AlertSeverity
+
+
+@strawberry.type(description="What can be followed live, over graphql-transport-ws or server-sent events.")
+class Subscription:
+    @strawberry.subscription(
+        description="Alerts as they are raised, escalated, acknowledged and resolved: each event once, in the order of "
+        "commits. With `after`, first everything since that cursor; without, from now on."
+    )
+    async def drift_alerts(
+        self,
+        info: CallerInfo,
+        portfolio_ids: Annotated[
+            list[ID] | None, strawberry.argument(description="Only of these portfolios; all of the caller's when null.")
+        ] = None,
+        min_severity: Annotated[
+            AlertSeverity, strawberry.argument(description="Only alerts at least this urgent.")
+        ] = AlertSeverity.INFO,
+        after: Annotated[str | None, strawberry.argument(description="Cursor of the last event that was seen.")] = None,
+    ) -> AsyncIterator[DriftAlertEvent]:
+        context = await info.context.context()
+        async for event in alerts.stream(context, info.context.hub, after, portfolio_ids, min_severity):
+            info.context.check_token()
+            yield DriftAlertEvent(cursor=event.cursor, kind=event.kind, alert=alert_of(event.alert))
+
+    @strawberry.subscription(description="A plan: as it is now, then every change until it is made, or for ever gone.")
+    async def plan_updated(
+        self, info: CallerInfo, plan_id: Annotated[ID, strawberry.argument(description="Global id of the plan.")]
+    ) -> AsyncIterator[RebalancePlan]:
+        context = await info.context.context()
+        async for plan in plans.stream(context, info.context.hub, plan_id):
+            info.context.check_token()
+            yield plan_of(plan)

@@ -1,0 +1,284 @@
+"""The schema's types of what is held and what is wanted, built from core values."""
+
+from datetime import date, datetime
+from decimal import Decimal
+
+import strawberry
+from strawberry import ID
+
+from app.api.scalars import CurrencyCode, Duration, Percent
+from app.core import bands, ids, lots
+from app.core import portfolio as core
+from app.core.bands import Band, BandKind, Destination
+from app.core.drift import Snapshot
+from app.core.lots import GainTerm
+from app.core.money import HUNDRED, QUANTITY_PLACES, exactly, quotient
+from app.core.policy import LotMethod, Policy
+from app.core.portfolio import AccountKind, AssetClass, Holding, Valuation
+from app.core.targets import Target as CoreTarget
+
+field = strawberry.field
+
+
+@strawberry.interface(description="Anything that can be fetched again by its global id.")
+class Node:
+    id: ID = field(description='Opaque, type-prefixed, sortable global id, e.g. "pf_01jd8y3k6v…"; stable for ever.')
+
+
+@strawberry.type(description="Amount of money in one currency.")
+class Money:
+    amount: Decimal = field(description="Exact amount in major units.")
+    currency: CurrencyCode = field(description="Currency of the amount.")
+
+
+def money(amount: Decimal, currency: str) -> Money:
+    """Put an amount and its currency together."""
+    return Money(amount=amount, currency=CurrencyCode(currency))
+
+
+@strawberry.type(description="Where a page stands within a connection.")
+class PageInfo:
+    has_next_page: bool = field(description="True when there are items after this page.")
+    end_cursor: str | None = field(description="Cursor of the last item; pass it as `after` for the next page.")
+
+
+@strawberry.type(description="Price of an asset at one time.")
+class Price:
+    value: Money = field(description="Price of one unit, in the asset's currency.")
+    at: datetime = field(description="When the price was observed.")
+    source: str = field(description='Where the price came from, e.g. "csv" or "demo: simulated".')
+
+
+@strawberry.type(description="What trading an asset costs. What was never given is 0.")
+class CostSchedule:
+    fixed: Decimal = field(description="Fee of every order, in the portfolio's base currency.")
+    rate: Percent = field(description="Fee in percent of the order's value.")
+    minimum: Decimal = field(description="Least fee of an order, in the portfolio's base currency.")
+    half_spread: Percent = field(description="Half the bid-ask spread in percent of the price.")
+
+
+@strawberry.type(description="Something that can be held. Assets and prices belong to nobody; operators keep them.")
+class Asset(Node):
+    symbol: str = field(description='Ticker, e.g. "AAPL" or "BTC".')
+    name: str = field(description="Human-readable name.")
+    asset_class: AssetClass = field(description="Broad class.")
+    currency: CurrencyCode = field(description="Currency the asset is quoted in.")
+    venue: str = field(description="Venue, when the symbol and currency alone do not tell the asset; else empty.")
+    step: Decimal = field(description='Smallest quantity step that can be traded; "0" is any fraction.')
+    price_step: Decimal = field(description="Smallest price step of an order.")
+    min_notional: Money | None = field(description="Smallest order value the venue accepts; null when there is none.")
+    tradable: bool = field(description="False when the asset cannot be traded at present.")
+    identical_group: str = field(description="Assets of one group are substantially identical for tax; else empty.")
+    costs: CostSchedule = field(description="What trading it costs.")
+    price: Price | None = field(description="Latest known price; null while there is none.")
+
+    @classmethod
+    def of(cls, asset: core.Asset, price: core.Price | None) -> "Asset":
+        costs = CostSchedule(
+            fixed=asset.costs.fixed,
+            rate=Percent(asset.costs.rate * HUNDRED),
+            minimum=asset.costs.minimum,
+            half_spread=Percent(asset.costs.half_spread * HUNDRED),
+        )
+        return cls(
+            id=ID(asset.id),
+            symbol=asset.symbol,
+            name=asset.name,
+            asset_class=asset.asset_class,
+            currency=CurrencyCode(asset.currency),
+            venue=asset.venue,
+            step=asset.quantity_step,
+            price_step=asset.price_step,
+            min_notional=money(asset.min_notional, asset.currency) if asset.min_notional else None,
+            tradable=asset.tradable,
+            identical_group=asset.identical_group,
+            costs=costs,
+            price=Price(value=money(price.value, asset.currency), at=price.priced_at, source=price.source)
+            if price
+            else None,
+        )
+
+
+@strawberry.type(description="Page of assets.")
+class AssetConnection:
+    nodes: list[Asset] = field(description="The assets, by symbol.")
+    page_info: PageInfo = field(description="Where this page stands.")
+
+
+@strawberry.type(description="Account at a broker, bank or exchange.")
+class Account(Node):
+    name: str = field(description="Name chosen by the owner.")
+    kind: AccountKind = field(description="Tax treatment.")
+    cash: list[Money] = field(description="Cash balances by currency. Unsettled cash is not modelled.")
+
+    @classmethod
+    def of(cls, account: core.Account) -> "Account":
+        cash = [money(amount, currency) for currency, amount in account.cash.items()]
+        return cls(id=ID(account.id), name=account.name, kind=account.kind, cash=cash)
+
+
+@strawberry.type(description="Units bought at one time and price.")
+class TaxLot(Node):
+    acquired_on: date = field(description="When the lot was bought.")
+    holding_from: date = field(description="Day from which the holding period counts.")
+    quantity: Decimal = field(description="Units still open.")
+    cost_basis: Money = field(description="What was paid for them in all, fees included, in the base currency.")
+    unit_cost: Money = field(description="Cost basis of one unit, half-even to 18 decimals.")
+    unrealized_gain: Money | None = field(description="Gain or loss at the latest price; null without a price.")
+    term: GainTerm = field(description="Holding period class today.")
+
+
+@strawberry.type(name="Holding", description="All lots of one asset in one account.")
+class HoldingType(Node):
+    asset: Asset = field(description="What is held.")
+    account: Account = field(description="Where it is held.")
+    quantity: Decimal = field(description="Units held.")
+    market_value: Money | None = field(description="Value at the latest price; null while price or rate is missing.")
+    weight: Percent | None = field(description="Share of all value, cash included; null while a value is missing.")
+    cost_basis: Money = field(description="What was paid for the open lots.")
+    unrealized_gain: Money | None = field(description="Market value less cost basis; null while there is no price.")
+    stale: bool = field(description="True when the price, or the rate, is older than the policy allows.")
+    lots: list[TaxLot] = field(description="Open tax lots, oldest first.")
+
+
+@exactly
+def holdings_of(snapshot: Snapshot, valuation: Valuation) -> list[HoldingType]:
+    """Return every holding of a portfolio, in the order of accounts and lots."""
+    accounts = {account.id: Account.of(account) for account in snapshot.portfolio.accounts}
+    return [_holding(snapshot, valuation, holding, accounts[holding.account_id]) for holding in valuation.holdings]
+
+
+def _holding(snapshot: Snapshot, valuation: Valuation, holding: Holding, account: Account) -> HoldingType:
+    base, value, total = valuation.base_currency, holding.value, valuation.value
+    return HoldingType(
+        id=ID(ids.holding_id(holding.account_id, holding.asset.id)),
+        asset=Asset.of(holding.asset, holding.price),
+        account=account,
+        quantity=holding.quantity,
+        market_value=None if value is None else money(value, base),
+        weight=Percent(quotient(value * HUNDRED, total, 6)) if value is not None and total else None,
+        cost_basis=money(holding.basis, base),
+        unrealized_gain=None if value is None else money(value - holding.basis, base),
+        stale=holding.stale,
+        lots=[_lot(snapshot, holding, lot, base) for lot in holding.lots],
+    )
+
+
+def _lot(snapshot: Snapshot, holding: Holding, lot: core.TaxLot, base: str) -> TaxLot:
+    gain = None
+    if holding.value is not None:
+        gain = money(quotient(holding.value * lot.quantity, holding.quantity, QUANTITY_PLACES) - lot.basis, base)
+    return TaxLot(
+        id=ID(lot.id),
+        acquired_on=lot.acquired_on,
+        holding_from=lot.holding_from,
+        quantity=lot.quantity,
+        cost_basis=money(lot.basis, base),
+        unit_cost=money(quotient(lot.basis, lot.quantity, QUANTITY_PLACES), base),
+        unrealized_gain=gain,
+        term=lots.term(lot.holding_from, snapshot.as_of.date()),
+    )
+
+
+@strawberry.type(description="Tolerance band as configured and, in points and weights, as it works out at the target.")
+class ToleranceBand:
+    kind: BandKind = field(description="How the band is made.")
+    absolute: Percent | None = field(description="Absolute half-width in points; null unless ABSOLUTE or HYBRID.")
+    relative: Percent | None = field(description="Half-width in percent of the target; null for ABSOLUTE.")
+    floor: Percent | None = field(description="Least half-width in points; null when there is none.")
+    cap: Percent | None = field(description="Largest half-width in points; null when there is none.")
+    down: Percent = field(description="Half-width below the target, in points, half-even to 6 decimals.")
+    up: Percent = field(description="Half-width above the target, in points, half-even to 6 decimals.")
+    lower: Percent = field(description="Lowest weight that is still within the band, never below 0.")
+    upper: Percent = field(description="Highest weight that is still within the band, never above 100.")
+
+    @classmethod
+    def of(cls, band: Band, target: Decimal) -> "ToleranceBand":
+        width = bands.width(band, target)
+        return cls(
+            kind=band.kind,
+            absolute=percent_or_none(band.absolute),
+            relative=percent_or_none(band.relative),
+            floor=percent_or_none(band.floor),
+            cap=percent_or_none(band.cap),
+            down=Percent(width.down),
+            up=Percent(width.up),
+            lower=Percent(bands.lower(target, width)),
+            upper=Percent(bands.upper(target, width)),
+        )
+
+
+def percent_or_none(number: Decimal | None) -> Percent | None:
+    """Mark a percent that may be absent."""
+    return None if number is None else Percent(number)
+
+
+@strawberry.type(
+    description="One sleeve of the targets: a share of the portfolio and the assets that count towards it."
+)
+class TargetEntry:
+    key: str = field(description="Unique in the portfolio; joins targets, drift and trades. CASH is uninvested cash.")
+    percent: Percent = field(description="Wanted share of the portfolio.")
+    assets: list[Asset] = field(description="Assets that count towards the sleeve; the first is the one bought.")
+    asset_class: AssetClass | None = field(description="Takes every held asset of this class that no entry names.")
+    band: ToleranceBand = field(description="Tolerance around the target: its own, or the policy's default.")
+
+    @classmethod
+    def of(cls, entry: CoreTarget, snapshot: Snapshot) -> "TargetEntry":
+        market = snapshot.market
+        return cls(
+            key=entry.key,
+            percent=Percent(entry.percent),
+            assets=[Asset.of(market.assets[asset_id], market.prices.get(asset_id)) for asset_id in entry.assets],
+            asset_class=entry.asset_class,
+            band=ToleranceBand.of(entry.band or snapshot.policy.default_band, entry.percent),
+        )
+
+
+@strawberry.type(description="How long prices of one class may be used.")
+class PriceAge:
+    asset_class: AssetClass = field(description="Class of the assets.")
+    age: Duration = field(description="Longest age of a price.")
+
+
+@strawberry.type(description="How a portfolio is watched and rebalanced. All money is in the base currency.")
+class RebalancePolicy:
+    default_band: ToleranceBand = field(description="Band of targets that give none, as it works out at a target of 0.")
+    warn_at: Percent = field(description="Share of a band from which the status is WARNING.")
+    alert_on_warning: bool = field(description="True to open alerts at WARNING already.")
+    alert_after: int = field(description="Scan buckets in a row that a drift must last before it is alerted.")
+    recover_after: int = field(description="Scan buckets in a row it must stay below 0.9 of an edge before it is over.")
+    max_price_age: list[PriceAge] = field(description="How long a price may be used, by class.")
+    destination: Destination = field(description="Where trades aim.")
+    band_kept: Percent | None = field(description="Share of the band that SHARE leaves; null for other destinations.")
+    min_trade: Decimal = field(description="Trades worth less than this are dust and are left out.")
+    max_fee: Percent = field(description="Trades whose fee is a larger share of them are left out.")
+    cash_buffer: Percent = field(description="Cash to leave uninvested; with a sleeve CASH its target counts instead.")
+    allow_sells: bool = field(description="False to rebalance with cash only.")
+    lot_method: LotMethod = field(description="Which lots a sale takes first.")
+    short_term_rate: Percent = field(description="Tax rate of short-term gains.")
+    long_term_rate: Percent = field(description="Tax rate of long-term gains.")
+    plan_lifetime: Duration = field(description="How long a plan is good after it was made.")
+
+    @classmethod
+    def of(cls, policy: Policy) -> "RebalancePolicy":
+        ages = [PriceAge(asset_class=kind, age=Duration(age)) for kind, age in policy.max_price_age_s.items()]
+        share = policy.destination is Destination.SHARE
+        return cls(
+            default_band=ToleranceBand.of(policy.default_band, Decimal(0)),
+            warn_at=Percent(policy.warn_at),
+            alert_on_warning=policy.alert_on_warning,
+            alert_after=policy.alert_after,
+            recover_after=policy.recover_after,
+            max_price_age=ages,
+            destination=policy.destination,
+            band_kept=Percent(policy.band_kept * HUNDRED) if share else None,
+            min_trade=policy.min_trade,
+            max_fee=Percent(policy.max_fee),
+            cash_buffer=Percent(policy.cash_buffer),
+            allow_sells=policy.allow_sells,
+            lot_method=policy.lot_method,
+            short_term_rate=Percent(policy.short_term_rate),
+            long_term_rate=Percent(policy.long_term_rate),
+            plan_lifetime=Duration(policy.plan_lifetime_s),
+        )

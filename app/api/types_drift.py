@@ -1,0 +1,132 @@
+"""The schema's types of drift and alerts, built from core values, live or from the log."""
+
+from datetime import datetime
+from decimal import Decimal
+
+import strawberry
+from strawberry import ID
+
+from app.actions.drift import DriftLog
+from app.api.scalars import Percent
+from app.api.types import Money, PageInfo, ToleranceBand, money, percent_or_none
+from app.core.drift import DriftStatus, Entry, Member, Report
+
+field = strawberry.field
+
+
+@strawberry.type(description="One asset that counts towards a sleeve, over all accounts.")
+class DriftMember:
+    asset_id: ID = field(description="Global id of the asset.")
+    symbol: str = field(description="Ticker of the asset.")
+    quantity: Decimal = field(description="Units held.")
+    value: Money = field(description="Market value held.")
+    weight: Percent = field(description="Share of the base.")
+    stale: bool = field(description="True when its price, or the rate, is older than the policy allows.")
+
+    @classmethod
+    def of(cls, member: Member, currency: str) -> "DriftMember":
+        return cls(
+            asset_id=ID(member.asset.id),
+            symbol=member.asset.symbol,
+            quantity=member.quantity,
+            value=money(member.value, currency),
+            weight=Percent(member.weight),
+            stale=member.stale,
+        )
+
+
+@strawberry.type(description="Drift of one sleeve.")
+class DriftEntry:
+    key: str = field(description="Key that joins targets, drift and trades.")
+    targeted: bool = field(description="False for a holding in no sleeve: its target is 0, its band the policy's.")
+    target: Percent = field(description="Wanted share of the base.")
+    actual: Percent = field(description="Actual share of the base, half-even to 6 decimals.")
+    drift: Percent = field(description="Actual less target in points; positive is overweight.")
+    relative_drift: Percent | None = field(description="Drift in percent of the target; null when the target is 0.")
+    band: ToleranceBand = field(description="Band that applied.")
+    band_used: Percent | None = field(
+        description="How much of the band is used up: 100 is at its edge, more is outside; null for a band of no width."
+    )
+    status: DriftStatus = field(description="Where the sleeve stands against the band.")
+    value: Money = field(description="Market value held.")
+    to_target: Money = field(
+        description="Amount to buy (positive) or sell (negative) to reach the target, before costs."
+    )
+    stale: bool = field(description="True when a price it rests on is older than the policy allows.")
+    members: list[DriftMember] = field(description="What is held of the sleeve.")
+
+    @classmethod
+    def of(cls, entry: Entry, currency: str) -> "DriftEntry":
+        return cls(
+            key=entry.key,
+            targeted=entry.targeted,
+            target=Percent(entry.target),
+            actual=Percent(entry.actual),
+            drift=Percent(entry.drift),
+            relative_drift=percent_or_none(entry.relative_drift),
+            band=ToleranceBand.of(entry.band, entry.target),
+            band_used=percent_or_none(entry.band_used),
+            status=entry.status,
+            value=money(entry.value, currency),
+            to_target=money(entry.to_target, currency),
+            stale=entry.stale,
+            members=[DriftMember.of(member, currency) for member in entry.members],
+        )
+
+
+@strawberry.type(
+    description="How far a portfolio is from its targets at one time. Where numbers cannot be trusted there are none: "
+    "entries are empty and figures null for NO_TARGETS, NO_VALUE, and when a price is missing altogether."
+)
+class Drift:
+    at: datetime = field(description="When the drift was measured.")
+    targets_version: int | None = field(description="Version of the targets compared with; null for a what-if.")
+    prices_at: datetime | None = field(description="Time of the oldest price used; null when none was needed.")
+    stale: bool = field(description="True when some price or rate is missing or older than the policy allows.")
+    missing: list[str] = field(description="Symbols without a price and currency pairs without a rate.")
+    stale_symbols: list[str] = field(description="Symbols whose price is too old.")
+    status: DriftStatus = field(description="Worst status that applies.")
+    value: Money | None = field(description="Everything held, cash included; null while a price is missing.")
+    base: Money | None = field(description="What weights are a share of: the value, less cash unless CASH is a sleeve.")
+    max_abs_drift: Percent | None = field(description="Largest absolute drift of any sleeve, in points.")
+    turnover_to_target: Percent | None = field(
+        description="Half the sum of absolute drifts: the share of the base that must change hands."
+    )
+    breaches: int = field(description="Number of sleeves outside their band.")
+    entries: list[DriftEntry] = field(description="Drift by sleeve, largest absolute drift first.")
+
+    @classmethod
+    def of(cls, report: Report) -> "Drift":
+        valuation, currency = report.valuation, report.valuation.base_currency
+        entries = sorted(report.entries, key=lambda entry: -abs(entry.drift))
+        return cls(
+            at=report.as_of,
+            targets_version=report.targets_version,
+            prices_at=valuation.prices_at,
+            stale=report.stale,
+            missing=list(valuation.missing),
+            stale_symbols=list(valuation.stale),
+            status=report.status,
+            value=None if valuation.value is None else money(valuation.value, currency),
+            base=None if report.base is None else money(report.base, currency),
+            max_abs_drift=percent_or_none(report.max_abs_drift),
+            turnover_to_target=percent_or_none(report.turnover_to_target),
+            breaches=report.breaches,
+            entries=[DriftEntry.of(entry, currency) for entry in entries],
+        )
+
+
+@strawberry.type(name="DriftLog", description="What one scan measured of a portfolio: one for each bucket of time.")
+class DriftLogType:
+    bucket: datetime = field(description="Start of the bucket, by the domain clock.")
+    drift: Drift = field(description="The measurement, at the instant and the pinned prices of the scan.")
+
+    @classmethod
+    def of(cls, log: DriftLog) -> "DriftLogType":
+        return cls(bucket=log.bucket, drift=Drift.of(log.report))
+
+
+@strawberry.type(description="Page of the drift log, newest first.")
+class DriftLogConnection:
+    nodes: list[DriftLogType] = field(description="The measurements.")
+    page_info: PageInfo = field(description="Where this page stands.")

@@ -1,0 +1,219 @@
+"""The schema's types of plans, built from stored plans."""
+
+from datetime import date, datetime
+from decimal import Decimal
+
+import strawberry
+from strawberry import ID
+
+from app.actions.plans import StoredPlan
+from app.api.scalars import Percent
+from app.api.types import Money, Node, PageInfo, money, percent_or_none
+from app.api.types_drift import Drift
+from app.core.lots import GainTerm
+from app.core.lots import LotSale as CoreSale
+from app.core.money import exactly
+from app.core.optimize.allocate import PlanScope
+from app.core.plan import Plan, PlanStatus, TradeReason
+from app.core.plan import PlannedTrade as CoreTrade
+from app.core.trades import Skip, SkipReason, TradeSide
+
+field = strawberry.field
+
+
+@strawberry.type(description="Expected costs of trades, in the base currency.")
+class TradeCosts:
+    fee: Money = field(description="Commissions and exchange fees.")
+    spread: Money = field(description="Half the bid-ask spread.")
+    total: Money = field(description="Sum of the above.")
+
+
+@strawberry.type(
+    description="Expected tax of the sales in taxable accounts, in the base currency. Wash sales and yearly netting "
+    "are not applied; a plan that realises losses says so in its warnings. An estimate, not tax advice."
+)
+class TaxEffect:
+    short_term_gain: Money = field(description="Short-term gains less short-term losses.")
+    long_term_gain: Money = field(description="Long-term gains less long-term losses.")
+    estimated_tax: Money = field(description="Tax at the policy's rates; negative is a saving.")
+
+
+@strawberry.type(description="Totals of a plan, in the base currency.")
+class PlanSummary:
+    trades: int = field(description="Number of trades.")
+    bought: Money = field(description="Value of all purchases.")
+    sold: Money = field(description="Value of all sales.")
+    turnover: Percent | None = field(description="Half the traded value in percent of the base; null without a base.")
+    costs: TradeCosts = field(description="Expected costs.")
+    tax: TaxEffect = field(description="Expected tax.")
+    net_cash: Money = field(description="Change of cash by the trades, costs included.")
+
+
+@strawberry.type(description="Part of a lot that a trade sells.")
+class LotSale:
+    lot_id: ID = field(description="Global id of the lot.")
+    acquired_on: date = field(description="When the lot was bought.")
+    quantity: Decimal = field(description="Units sold from it.")
+    proceeds: Money = field(description="Quantity times price.")
+    basis: Money = field(description="Cost basis of the units sold.")
+    gain: Money = field(description="Proceeds less basis.")
+    term: GainTerm = field(description="Holding period class on the day of the plan.")
+
+
+@strawberry.type(description="One trade of a plan.")
+class PlannedTrade(Node):
+    sequence: int = field(description="Place in the order of execution, from 1; sales come before purchases.")
+    key: str = field(description="Sleeve the trade is for.")
+    asset_id: ID = field(description="Global id of the asset.")
+    symbol: str = field(description="What is traded.")
+    account_id: ID = field(description="Global id of the account it is traded in.")
+    account: str = field(description="Name of the account.")
+    side: TradeSide = field(description="Buy or sell.")
+    quantity: Decimal = field(description="Units, a multiple of the asset's step.")
+    price: Money = field(description="Price the plan reckons with, in the asset's currency.")
+    value: Money = field(description="Quantity times price, in the base currency.")
+    costs: TradeCosts = field(description="Expected costs.")
+    lots: list[LotSale] = field(description="Lots that are sold; empty for purchases.")
+    reason: TradeReason = field(description="Main reason.")
+    explanation: str = field(description="Explanation in one sentence.")
+
+
+@strawberry.type(description="Trade that was considered and left out.")
+class SkippedTrade:
+    key: str = field(description="Sleeve the trade would have been for.")
+    symbol: str | None = field(description="What would have been traded; null when the sleeve has nothing to buy.")
+    side: TradeSide = field(description="Buy or sell.")
+    value: Money = field(description="Value it would have had.")
+    reason: SkipReason = field(description="Why it was left out.")
+    explanation: str = field(description="Explanation in one sentence.")
+
+
+@strawberry.type(
+    description="Proposal of trades that brings a portfolio back towards its targets, with what it costs and why. "
+    "The same inputs always make the same plan."
+)
+class RebalancePlan(Node):
+    portfolio_id: ID = field(description="Global id of the portfolio.")
+    status: PlanStatus = field(description="Where the plan is in its life.")
+    version: int = field(description="Grows by one with every change.")
+    scope: PlanScope = field(description="What it covers.")
+    cash_flow: Money = field(description="Cash that comes in (positive) or is taken out (negative).")
+    exclude: list[str] = field(description="Symbols that are left alone.")
+    method: str = field(description='Method and version that made it, e.g. "water-fill-1"; empty until it is made.')
+    requested_by: str = field(description="Who asked for it: the owner's subject, or the tool that acts for it.")
+    created_at: datetime = field(description="When it was asked for.")
+    ready_at: datetime | None = field(description="When it was ready.")
+    expires_at: datetime | None = field(description="Until when it is good.")
+    targets_version: int | None = field(description="Version of the targets it was made for.")
+    prices_at: datetime | None = field(description="Time of the oldest price it was made from.")
+    inputs_digest: str | None = field(description="Digest of all inputs, to compare plans; null until it is made.")
+    before: Drift | None = field(description="Drift before the plan; null until it is made.")
+    after: Drift | None = field(description="Drift that is expected after the plan; null until it is made.")
+    summary: PlanSummary | None = field(description="Totals; null until it is made.")
+    trades: list[PlannedTrade] = field(description="Trades in the order they should be placed.")
+    skipped: list[SkippedTrade] = field(description="Trades that were considered and left out, with the reason.")
+    warnings: list[str] = field(description="Things a person should know before acting on it.")
+    error: str | None = field(description="Why it failed.")
+
+
+@strawberry.type(description="Page of plans, newest first.")
+class RebalancePlanConnection:
+    nodes: list[RebalancePlan] = field(description="The plans.")
+    page_info: PageInfo = field(description="Where this page stands.")
+
+
+def plan_of(stored: StoredPlan) -> RebalancePlan:
+    """Return a plan as the schema shows it."""
+    plan = stored.plan
+    currency = stored.base_currency
+    trades = zip(stored.trade_ids, plan.trades, strict=True) if plan else ()
+    return RebalancePlan(
+        id=ID(stored.id),
+        portfolio_id=ID(stored.portfolio_id),
+        status=stored.status,
+        version=stored.version,
+        scope=stored.request.scope,
+        cash_flow=money(stored.request.cash_flow, currency),
+        exclude=list(stored.request.exclude),
+        method=stored.engine,
+        requested_by=stored.requested_by,
+        created_at=stored.created_at,
+        ready_at=stored.ready_at,
+        expires_at=stored.expires_at,
+        targets_version=stored.targets_version,
+        prices_at=plan.before.valuation.prices_at if plan else None,
+        inputs_digest=stored.inputs_digest,
+        before=Drift.of(plan.before) if plan else None,
+        after=Drift.of(plan.after) if plan else None,
+        summary=_summary(plan, currency) if plan else None,
+        trades=[_trade(place, trade_id, one, stored) for place, (trade_id, one) in enumerate(trades, start=1)],
+        skipped=[_skipped(skip, currency) for skip in plan.skipped] if plan else [],
+        warnings=list(plan.warnings) if plan else [],
+        error=stored.error.message if stored.error else None,
+    )
+
+
+def _summary(plan: Plan, currency: str) -> PlanSummary:
+    found = plan.summary
+    return PlanSummary(
+        trades=len(plan.trades),
+        bought=money(found.bought, currency),
+        sold=money(found.sold, currency),
+        turnover=percent_or_none(found.turnover),
+        costs=_costs(found.fees, found.spread, currency),
+        tax=TaxEffect(
+            short_term_gain=money(found.tax.short_term_gain, currency),
+            long_term_gain=money(found.tax.long_term_gain, currency),
+            estimated_tax=money(found.tax.estimated_tax, currency),
+        ),
+        net_cash=money(found.net_cash, currency),
+    )
+
+
+@exactly
+def _costs(fee: Decimal, spread: Decimal, currency: str) -> TradeCosts:
+    return TradeCosts(fee=money(fee, currency), spread=money(spread, currency), total=money(fee + spread, currency))
+
+
+def _trade(sequence: int, trade_id: str, planned: CoreTrade, stored: StoredPlan) -> PlannedTrade:
+    trade, currency = planned.trade, stored.base_currency
+    return PlannedTrade(
+        id=ID(trade_id),
+        sequence=sequence,
+        key=trade.key,
+        asset_id=ID(trade.asset.id),
+        symbol=trade.asset.symbol,
+        account_id=ID(trade.account_id),
+        account=stored.accounts[trade.account_id],
+        side=trade.side,
+        quantity=trade.quantity,
+        price=money(trade.price.value, trade.asset.currency),
+        value=money(trade.value, currency),
+        costs=_costs(trade.costs.fee, trade.costs.spread, currency),
+        lots=[_sale(sale, currency) for sale in trade.sales],
+        reason=planned.reason,
+        explanation=planned.explanation,
+    )
+
+
+def _sale(sale: CoreSale, currency: str) -> LotSale:
+    return LotSale(
+        lot_id=ID(sale.lot.id),
+        acquired_on=sale.lot.acquired_on,
+        quantity=sale.quantity,
+        proceeds=money(sale.proceeds, currency),
+        basis=money(sale.basis, currency),
+        gain=money(sale.gain, currency),
+        term=sale.term,
+    )
+
+
+def _skipped(skip: Skip, currency: str) -> SkippedTrade:
+    return SkippedTrade(
+        key=skip.key,
+        symbol=skip.asset.symbol if skip.asset else None,
+        side=skip.side,
+        value=money(skip.value, currency),
+        reason=skip.reason,
+        explanation=skip.explanation,
+    )
