@@ -1,0 +1,239 @@
+"""Steelyard keeps investment portfolios on target: drift, alerts, plans."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app import settings as settings_module
+from app.core.errors import InvalidInput, Required, SteelyardError
+from app.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+out = Console()
+err = Console(stderr=True)
+
+FAILED = 1
+
+T = TypeVar("T")
+
+File = Annotated[Path, typer.Argument(help="A portfolio file (JSON); docs/portfolio-file.md describes it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer JSON instead of a table.")]
+OwnerName = Annotated[str, typer.Option("--owner", help="Owner as ISSUER:SUBJECT, as the tokens name them.")]
+PortfolioId = Annotated[str | None, typer.Option("--portfolio", help="Global id of the portfolio, pf_...")]
+Port = Annotated[int | None, typer.Option("--port", help="Port of the API.")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the embedded servers' data.")]
+
+
+@app.command()
+def demo(port: Port = None, data_dir: DataDir = None) -> None:
+    """Start everything on demo data: real prices replayed by a fast clock. Ctrl-C stops it."""
+    from app import running
+
+    running.demo(_settings(port, data_dir, demo=True, log_format="console", log_level="WARNING"), out)
+
+
+@app.command()
+def up(port: Port = None, data_dir: DataDir = None) -> None:
+    """Start the API and the workers, on the configured servers or on embedded ones. Ctrl-C stops them."""
+    from app import running
+
+    running.up(_settings(port, data_dir), out)
+
+
+@app.command()
+def serve(port: Port = None) -> None:
+    """Run the API alone, on the configured servers."""
+    from app import running
+
+    running.serve(_settings(port, None))
+
+
+@app.command()
+def worker(
+    queue: Annotated[str, typer.Option("--queue", help="Which jobs to work on: light, heavy or all.")] = "all",
+) -> None:
+    """Run a worker alone, on the configured servers."""
+    from app import running
+
+    if queue not in ("light", "heavy", "all"):
+        raise InvalidInput(f"queue is {queue!r}; it must be light, heavy or all", ["queue"])
+    running.worker(queue)
+
+
+@app.command(hidden=True)
+def replay(data: Path) -> None:
+    """Replay the demo's prices; a child process of `demo`."""
+    from app.actions.demo import replay as run
+
+    with_services(lambda services: run(services, data))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema up to date, as the role that owns the tables."""
+    from app.store import db
+
+    settings = settings_module.load()
+    url = settings.migrate_database_url or settings.database_url
+    if not url:
+        raise Required("DATABASE_URL is not set; set it, or STEELYARD_MIGRATE_DATABASE_URL", ["DATABASE_URL"])
+    applied = asyncio.run(db.migrate(url))
+    out.print(f"applied {', '.join(applied)}" if applied else "nothing to do; the schema is up to date")
+
+
+@app.command()
+def token(
+    sub: Annotated[str, typer.Option("--sub", help="Subject: whose portfolios the token opens.")],
+    role: Annotated[str | None, typer.Option("--role", help="Role, e.g. operator.")] = None,
+    act: Annotated[str | None, typer.Option("--act", help="Tool that acts for the subject.")] = None,
+    ttl: Annotated[int, typer.Option("--ttl", help="Life of the token in seconds.")] = 3600,
+) -> None:
+    """Print a token signed with STEELYARD_JWT_SECRET."""
+    from app.api.auth import issue
+    from app.context import wall_now
+
+    print(issue(settings_module.load(), subject=sub, now=wall_now(), ttl_s=ttl, role=role, act=act))
+
+
+@app.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A portfolio file (JSON), or CSV of lots, prices or transactions.")],
+    owner: OwnerName,
+    portfolio: PortfolioId = None,
+    with_assets: Annotated[
+        bool, typer.Option("--with-assets", help="Write the file's assets and prices too; they are everybody's.")
+    ] = False,
+) -> None:
+    """Import a portfolio file as a new portfolio, or CSV into one that is there."""
+    from app.actions import exchange
+
+    if file.suffix.lower() == ".csv":
+        print(_as_owner(owner, lambda context: exchange.import_csv(context, file, portfolio)))
+    else:
+        print(_as_owner(owner, lambda context: exchange.import_file(context, file, with_assets=with_assets)))
+
+
+@app.command()
+def export(owner: OwnerName, portfolio: PortfolioId = None) -> None:
+    """Print a portfolio as a portfolio file."""
+    from app.actions import exchange
+
+    if portfolio is None:
+        raise Required("which portfolio? give --portfolio", ["portfolio"])
+    print(json.dumps(_as_owner(owner, lambda context: exchange.export_file(context, portfolio)), indent=2))
+
+
+@app.command()
+def drift(file: File, as_json: AsJson = False) -> None:
+    """Measure the drift of a portfolio file, offline: no server, no clock but the file's asOf."""
+    from app.actions import files
+    from app.context import wall_now
+    from app.core.export import render_drift
+
+    answer = render_drift(files.measure(file, wall_now()))
+    if as_json:
+        print(json.dumps(answer, indent=2))
+    else:
+        _print_drift(answer)
+
+
+@app.command()
+def schema(
+    check: Annotated[bool, typer.Option("--check", help="Fail when schema.graphql is not current.")] = False,
+) -> None:
+    """Write schema.graphql, or check that it is current."""
+    from app.api.schema import printed
+
+    path = Path("schema.graphql")
+    current = printed()
+    if not check:
+        path.write_text(current)
+        out.print(f"{path} written")
+    elif not path.exists() or path.read_text() != current:
+        raise InvalidInput("schema.graphql is not current; run `steelyard schema` and look at the difference")
+    else:
+        out.print("schema.graphql is current")
+
+
+@app.command()
+def doctor() -> None:
+    """Check the settings and the servers, and say what is wrong."""
+    from app import running
+
+    if not running.doctor(settings_module.load(), out):
+        sys.exit(FAILED)
+
+
+def _settings(port: int | None, data_dir: Path | None, **others: object) -> Settings:
+    given = {"port": port, "data_dir": data_dir, **others}
+    return settings_module.load().model_copy(update={name: value for name, value in given.items() if value is not None})
+
+
+def with_services(work: Callable[[Any], Awaitable[T]]) -> T:
+    """Run work with connections to the configured servers."""
+    from app.context import on_thread, open_services
+
+    async def run() -> T:
+        async with open_services(settings_module.load(), on_thread) as services:
+            return await work(services)
+
+    return asyncio.run(run())
+
+
+def _as_owner(name: str, work: Callable[[Any], Awaitable[T]]) -> T:
+    """Run work as an owner, with the rights of whoever can reach the database anyway."""
+    from app.actions import access
+    from app.context import OPERATOR
+
+    issuer, found, subject = name.rpartition(":")
+    if not found or not issuer or not subject:
+        raise InvalidInput(f"owner is {name!r}; it must be ISSUER:SUBJECT, e.g. steelyard:alice", ["owner"])
+
+    async def run(services: Any) -> T:
+        roles = frozenset({OPERATOR})
+        return await work(await access.enter(services, issuer=issuer, subject=subject, tool="cli", roles=roles))
+
+    return with_services(run)
+
+
+def _print_drift(answer: dict[str, Any]) -> None:
+    table = Table("sleeve", "target %", "actual %", "drift", "band", "status", "value", "to target")
+    for column in table.columns[1:4] + table.columns[6:]:
+        column.justify = "right"
+    for entry in answer["entries"]:
+        sign = "" if entry["drift"].startswith("-") or entry["drift"] == "0" else "+"
+        name = entry["key"] if entry["targeted"] else f"{entry['key']} (no target)"
+        band = f"{entry['lower']} .. {entry['upper']}"
+        shown = [name, entry["target"], entry["actual"], sign + entry["drift"], band, entry["status"]]
+        table.add_row(*shown, entry["value"], entry["toTarget"])
+    out.print(table)
+    out.print(f"{answer['status']}: value {answer['value']}, largest drift {answer['maxAbsDrift']} points")
+    for reason in ("missing", "stale"):
+        if answer[reason]:
+            out.print(f"{reason} prices: {', '.join(answer[reason])}")
+
+
+def main() -> None:
+    """Run a command; expected failures end in one sentence and exit code 1."""
+    try:
+        app(prog_name="steelyard")
+    except SteelyardError as error:
+        where = f"{'.'.join(error.path)}: " if error.path else ""
+        err.print(f"error: {where}{error.message}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(FAILED)
+    except Exception as error:
+        if type(error).__name__ != "StoreUnavailable":
+            raise
+        err.print(f"error: {error}; check DATABASE_URL", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(FAILED)
+
+
+if __name__ == "__main__":
+    main()

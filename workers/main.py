@@ -1,0 +1,100 @@
+"""The worker process: its jobs, its cron, its sweeper, and how it starts and stops."""
+
+import argparse
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any, Final
+
+import structlog
+from arq import cron
+from arq.cron import CronJob
+
+from app import logs
+from app import settings as settings_module
+from app.bus.jobs import HEAVY, LIGHT
+from app.bus.worker import Worker, make_worker, run_workers
+from app.context import Services, open_services
+from app.core.errors import SteelyardError
+from app.settings import Settings
+from workers import optimize, scan
+from workers.sweep import sweep_forever
+
+QUEUES: Final = {"light": (LIGHT,), "heavy": (HEAVY,), "all": (LIGHT, HEAVY)}
+LIGHT_JOBS: Final = (scan.scan_tick, scan.scan_chunk)
+HEAVY_JOBS: Final = (optimize.plan_compute,)
+MINUTE_S: Final = 60
+
+log = structlog.get_logger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a worker until it is told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
+    parser.add_argument("--queue", choices=sorted(QUEUES), default="all", help="which jobs to work on")
+    queue = parser.parse_args(arguments).queue
+    settings = settings_module.load()
+    logs.configure(settings)
+    try:
+        asyncio.run(work(settings, queue))
+    except SteelyardError as error:
+        raise SystemExit(f"error: {error.message}") from None
+
+
+async def work(settings: Settings, queue: str) -> None:
+    """Open the connections, run the queues' workers and the sweeper, and close."""
+    pool = _pool(settings) if HEAVY in QUEUES[queue] else None
+
+    async def run(function: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(pool, function, *args)
+
+    try:
+        async with open_services(settings, run) as services:
+            sweeping = asyncio.create_task(sweep_forever(services))
+            try:
+                await run_workers([_worker(services, name) for name in QUEUES[queue]])
+            finally:
+                sweeping.cancel()
+                await asyncio.gather(sweeping, return_exceptions=True)
+    finally:
+        if pool:
+            pool.shutdown(cancel_futures=True)
+    log.info("worker_stopped", queue=queue)
+
+
+def _worker(services: Services, queue: str) -> Worker:
+    settings = services.settings
+
+    async def startup(ctx: dict[str, Any]) -> None:
+        ctx["services"] = services
+
+    light = queue == LIGHT
+    return make_worker(
+        settings,
+        settings.redis_url,
+        queue=queue,
+        functions=LIGHT_JOBS if light else HEAVY_JOBS,
+        cron_jobs=[_tick(settings)] if light else [],
+        on_startup=startup,
+        concurrency=settings.light_jobs if light else settings.heavy_jobs,
+    )
+
+
+def _tick(settings: Settings) -> CronJob:
+    """The clock of the scan: every minute, or every second where buckets are shorter. It only enqueues."""
+    # In the demo a day passes in seconds, so its buckets are short by the wall clock whatever their length.
+    every_second = settings.demo or settings.scan_period_s < MINUTE_S
+    second = set(range(60)) if every_second else 0
+    return cron(scan.scan_tick, second=second, run_at_startup=True, unique=True, max_tries=1)
+
+
+def _pool(settings: Settings) -> ProcessPoolExecutor:
+    """Processes for heavy plans: our event loop goes on renewing leases while they compute."""
+    return ProcessPoolExecutor(settings.heavy_jobs, mp_context=get_context("spawn"), initializer=_ignore_interrupt)
+
+
+def _ignore_interrupt() -> None:
+    """A Ctrl-C reaches the whole group; only the parent decides when its children end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
