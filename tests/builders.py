@@ -19,7 +19,7 @@ from app.core import plan, targets
 from app.core.bands import Band, BandKind
 from app.core.costs import FREE, Costs
 from app.core.drift import Report, Snapshot
-from app.core.money import ZERO, plain
+from app.core.money import ZERO, exactly, plain
 from app.core.optimize.allocate import PlanScope
 from app.core.plan import Plan, PlanRequest
 from app.core.policy import Policy
@@ -172,6 +172,7 @@ def propose(
     return plan.propose(start, PlanRequest(scope, Decimal(flow), tuple(exclude)))
 
 
+@exactly
 def settled(start: Snapshot, done: Plan) -> Snapshot:
     """Return the snapshot as it is once every trade of a plan filled at its price, in accounts without cash flow."""
     cash = {account.id: account.cash.get(start.portfolio.base_currency, ZERO) for account in start.portfolio.accounts}

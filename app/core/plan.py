@@ -6,7 +6,7 @@ The plan is honest about what it does not know yet: it chooses lots by the polic
 not look at wash sales; a loss that is realised is pointed out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum
@@ -16,7 +16,19 @@ from app.core.costs import cost_of
 from app.core.drift import DriftStatus, Entry, Report, Snapshot
 from app.core.errors import InvalidInput, InvalidState, StaleData
 from app.core.lots import GainTerm, LotSale
-from app.core.money import HUNDRED, ONE, QUANTITY_PLACES, ROUNDED, ZERO, exactly, plain, quotient, round_up
+from app.core.money import (
+    HUNDRED,
+    MONEY_PLACES,
+    ONE,
+    QUANTITY_PLACES,
+    ROUNDED,
+    ZERO,
+    exactly,
+    plain,
+    quotient,
+    round_down,
+    round_up,
+)
 from app.core.optimize.allocate import PlanScope, SleeveNeed, wanted_values, water_fill
 from app.core.portfolio import AccountKind, Asset, Holding, Rates
 from app.core.targets import CASH
@@ -116,6 +128,7 @@ class _Sleeve:
 
 MAX_ATTEMPTS = 4
 FUNDING_ROUNDS = 3
+SMALLEST_LOSS = Decimal("0.01")  # the basis of a part is rounded, so smaller ones need not be real
 
 
 @exactly
@@ -136,14 +149,20 @@ def propose(snapshot: Snapshot, request: PlanRequest) -> Plan:
         desk, short = _attempt(snapshot, request, before, sleeves, quotes, extra)
         if not short:
             break
-        extra += _grossed_up(short, sleeves)  # costs ate a part of what was raised: raise that much more
+        # Costs ate a part of what was raised: raise that much more, beyond what was rounded up already.
+        extra += desk.rounded_up + _grossed_up(short, sleeves)
     return _finish(snapshot, request, before, desk, sleeves, short)
 
 
 def _grossed_up(short: Decimal, sleeves: Sequence["_Sleeve"]) -> Decimal:
     """Return what must be raised so that `short` is left after the costs of the dearest asset; up to 18 decimals."""
-    dearest = max((h.asset.costs.rate + h.asset.costs.half_spread for s in sleeves for h in s.sellable), default=ZERO)
+    dearest = _dearest(holding.asset for sleeve in sleeves for holding in sleeve.sellable)
     return round_up(ROUNDED.divide(short, ONE - dearest), QUANTITY_PLACES) if dearest < ONE else short
+
+
+def _dearest(assets: Iterable[Asset]) -> Decimal:
+    """Return the largest share of its value that trading a little more of any of the assets costs."""
+    return max((asset.costs.rate + asset.costs.half_spread for asset in assets), default=ZERO)
 
 
 def _attempt(
@@ -328,8 +347,10 @@ def _buy(desk: Desk, sleeves: Sequence[_Sleeve], wanted: Sequence[Decimal], budg
         gaps[index], assets[index] = gap, sleeve.buyable
     amounts = _funded(gaps, assets, budget)
     while dust := [index for index in amounts if desk.buy_is_dust(assets[index], amounts[index])]:
-        smallest = min(dust, key=lambda index: (amounts[index], -index))
-        desk.skip_unpaid(sleeves[smallest].entry.key, assets[smallest], gaps.pop(smallest), amounts[smallest])
+        # Whoever gets nothing makes no room, so all of them go at once; else the smallest goes.
+        unfunded = [index for index in dust if not amounts[index]]
+        for index in unfunded or [min(dust, key=lambda index: (amounts[index], -index))]:
+            desk.skip_unpaid(sleeves[index].entry.key, assets[index], gaps.pop(index), amounts[index])
         amounts = _funded(gaps, assets, budget)
     for index in sorted(amounts, key=lambda index: (-amounts[index], index)):
         budget -= desk.buy(sleeves[index].entry.key, assets[index], amounts[index], budget)
@@ -337,13 +358,24 @@ def _buy(desk: Desk, sleeves: Sequence[_Sleeve], wanted: Sequence[Decimal], budg
 
 def _funded(gaps: Mapping[int, Decimal], assets: Mapping[int, Asset], budget: Decimal) -> dict[int, Decimal]:
     """Share the budget among the gaps, leaving room for what the buys cost."""
-    room = budget
-    # Costs grow with the amounts, so room swings around the answer: the first and third time it is below.
+    amounts, costs = _filled(gaps, assets, budget)
+    if sum(amounts.values(), costs) <= budget:
+        return amounts
+    room = budget - costs
+    rise = ONE + _dearest(assets.values())
     for _ in range(FUNDING_ROUNDS):
-        amounts = dict(zip(gaps, water_fill(list(gaps.values()), room), strict=True))
-        costs = sum((cost_of(assets[index].costs, amount).total for index, amount in amounts.items()), ZERO)
-        room = budget - costs
-    return dict(zip(gaps, water_fill(list(gaps.values()), room), strict=True))
+        amounts, costs = _filled(gaps, assets, room)
+        # A little more room costs at most `rise` of it, so this nears the answer from below.
+        room += round_down(ROUNDED.divide(budget - room - costs, rise), MONEY_PLACES)
+    return _filled(gaps, assets, room)[0]
+
+
+def _filled(
+    gaps: Mapping[int, Decimal], assets: Mapping[int, Asset], room: Decimal
+) -> tuple[dict[int, Decimal], Decimal]:
+    amounts = dict(zip(gaps, water_fill(list(gaps.values()), room), strict=True))
+    paid = (cost_of(assets[index].costs, amount).total for index, amount in amounts.items() if amount)
+    return amounts, sum(paid, ZERO)
 
 
 def _explain_untouched(desk: Desk, sleeves: Sequence[_Sleeve], snapshot: Snapshot, request: PlanRequest) -> None:
@@ -437,10 +469,10 @@ def _planned(trade: Trade, entry: Entry, reached: Decimal, request: PlanRequest)
 
 def _warnings(desk: Desk, short: Decimal) -> tuple[str, ...]:
     warnings = []
-    losses = [sale.gain for sale in _taxable_sales(desk) if sale.gain < ZERO]
-    if losses:
+    losses = -sum((sale.gain for sale in _taxable_sales(desk) if sale.gain < ZERO), ZERO)
+    if losses >= SMALLEST_LOSS:
         warnings.append(
-            f"Losses of {money(-sum(losses, ZERO))} are realised; wash sales are not checked: a purchase of the same "
+            f"Losses of {money(losses)} are realised; wash sales are not checked: a purchase of the same "
             "asset within 30 days before or after may disallow them."
         )
     if short:

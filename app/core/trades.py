@@ -99,6 +99,7 @@ class Desk:
         self.cash_before = sum(self.cash.values(), ZERO)
         self.trades: list[Trade] = []
         self.skips: list[Skip] = []
+        self.rounded_up = ZERO  # value of what was sold beyond what was asked for, to fill up steps
 
     def sell(self, key: str, holdings: Sequence[Holding], amount: Decimal, *, at_least: bool) -> None:
         """Sell `amount` of a sleeve: lots of all its holdings in the policy's order, in whole steps.
@@ -115,6 +116,7 @@ class Desk:
             place = (holding.account_id, holding.asset.id)
             picked[place] = picked.get(place, ZERO) + part
             left -= part * unit
+        self.rounded_up += max(ZERO, -left)
         for holding in holdings:
             wanted = picked.get((holding.account_id, holding.asset.id), ZERO)
             if wanted:
@@ -148,6 +150,7 @@ class Desk:
             self.skip(key, asset, TradeSide.SELL, value, SkipReason.NOT_WORTH_COST, explanation)
             return
         self.cash[holding.account_id] += value - costs.total
+        self.rounded_up += max(ZERO, quantity - wanted) * quote.unit
         self.trades.append(
             Trade(key, asset, holding.account_id, TradeSide.SELL, quantity, quote.price, value, costs, sales)
         )

@@ -16,7 +16,7 @@ from tests.builders import absolute, hybrid, relative
 
 # The same examples on every run: a test that fails for you fails for everybody.
 PROPERTY: Final = settings(
-    max_examples=120, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=100, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 
 SYMBOLS: Final = ("A", "B", "C", "D", "E")

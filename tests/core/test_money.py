@@ -181,6 +181,7 @@ def test_floor_to_step_is_the_largest_multiple_not_above(number: Decimal, step: 
 def test_split_gives_the_last_units_to_the_largest_remainders() -> None:
     weights = [Decimal(1), Decimal(1), Decimal(1)]
     assert split_by_weight(Decimal("100"), weights, 2) == [Decimal("33.34"), Decimal("33.33"), Decimal("33.33")]
+    assert split_by_weight(Decimal(1), [Decimal(1), Decimal(2)], 0) == [0, 1]
     # 0.9 x 1/2, 1/3, 1/6 = 0.45, 0.30, 0.15: the tie of the remainders goes to the first.
     assert split_by_weight(Decimal("0.9"), [Decimal(3), Decimal(2), Decimal(1)], 1) == [
         Decimal("0.5"),

@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import Enum
 
 from app.core.bands import Width
-from app.core.money import HUNDRED, ROUNDED, ZERO, exactly
+from app.core.money import HUNDRED, ROUNDED, ZERO, exactly, quantum
 from app.core.targets import CASH
 
 # Quotients here steer, they do not book: trades are rounded to steps and re-checked against cash afterwards.
@@ -57,8 +57,9 @@ def water_fill(gaps: Sequence[Decimal], amount: Decimal) -> list[Decimal]:
         if candidate >= following or count == len(order):
             level, chosen = max(ZERO, candidate), count
             break
+    level = level.quantize(quantum(STEERING_PLACES), context=ROUNDED)
     for index in order[:chosen]:
-        filled[index] = max(ZERO, gaps[index] - level.quantize(Decimal(1).scaleb(-STEERING_PLACES), context=ROUNDED))
+        filled[index] = max(ZERO, gaps[index] - level)
     return filled
 
 
