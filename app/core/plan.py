@@ -6,19 +6,18 @@ The plan is honest about what it does not know yet: it chooses lots by the polic
 not look at wash sales; a loss that is realised is pointed out.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum
 
 from app.core import bands, drift, lots
-from app.core.costs import cost_of
 from app.core.drift import DriftStatus, Entry, Report, Snapshot
 from app.core.errors import InvalidInput, InvalidState, StaleData
+from app.core.funding import buy, dearest
 from app.core.lots import GainTerm, LotSale
 from app.core.money import (
     HUNDRED,
-    MONEY_PLACES,
     ONE,
     QUANTITY_PLACES,
     ROUNDED,
@@ -26,11 +25,11 @@ from app.core.money import (
     exactly,
     plain,
     quotient,
-    round_down,
     round_up,
 )
-from app.core.optimize.allocate import PlanScope, SleeveNeed, wanted_values, water_fill
-from app.core.portfolio import AccountKind, Asset, Holding, Rates
+from app.core.needs import Sleeve, quotes_of, sleeves_of
+from app.core.optimize.allocate import PlanScope, SleeveNeed, wanted_values
+from app.core.portfolio import AccountKind
 from app.core.targets import CASH
 from app.core.trades import Desk, Quote, Skip, SkipReason, Trade, TradeSide, money, settle
 
@@ -116,18 +115,7 @@ class Plan:
     summary: PlanSummary
 
 
-@dataclass(frozen=True, slots=True)
-class _Sleeve:
-    """What planning knows of one entry: holdings that may be sold, the asset that may be bought or why none."""
-
-    entry: Entry
-    sellable: tuple[Holding, ...]
-    buyable: Asset | None
-    obstacle: tuple[SkipReason, str] | None = None
-
-
 MAX_ATTEMPTS = 4
-FUNDING_ROUNDS = 3
 SMALLEST_LOSS = Decimal("0.01")  # the basis of a part is rounded, so smaller ones need not be real
 
 
@@ -142,8 +130,8 @@ def propose(snapshot: Snapshot, request: PlanRequest) -> Plan:
     """
     before = drift.measure(snapshot)
     _refuse(snapshot, before, request)
-    quotes = _quotes(snapshot)
-    sleeves = _sleeves(snapshot, before, request, quotes)
+    quotes = quotes_of(snapshot)
+    sleeves = sleeves_of(snapshot, before, quotes, exclude=request.exclude, flow=request.cash_flow)
     extra = ZERO
     for _ in range(MAX_ATTEMPTS):
         desk, short = _attempt(snapshot, request, before, sleeves, quotes, extra)
@@ -154,22 +142,17 @@ def propose(snapshot: Snapshot, request: PlanRequest) -> Plan:
     return _finish(snapshot, request, before, desk, sleeves, short)
 
 
-def _grossed_up(short: Decimal, sleeves: Sequence["_Sleeve"]) -> Decimal:
+def _grossed_up(short: Decimal, sleeves: Sequence[Sleeve]) -> Decimal:
     """Return what must be raised so that `short` is left after the costs of the dearest asset; up to 18 decimals."""
-    dearest = _dearest(holding.asset for sleeve in sleeves for holding in sleeve.sellable)
-    return round_up(ROUNDED.divide(short, ONE - dearest), QUANTITY_PLACES) if dearest < ONE else short
-
-
-def _dearest(assets: Iterable[Asset]) -> Decimal:
-    """Return the largest share of its value that trading a little more of any of the assets costs."""
-    return max((asset.costs.rate + asset.costs.half_spread for asset in assets), default=ZERO)
+    share = dearest(holding.asset for sleeve in sleeves for holding in sleeve.sellable)
+    return round_up(ROUNDED.divide(short, ONE - share), QUANTITY_PLACES) if share < ONE else short
 
 
 def _attempt(
     snapshot: Snapshot,
     request: PlanRequest,
     before: Report,
-    sleeves: Sequence["_Sleeve"],
+    sleeves: Sequence[Sleeve],
     quotes: Mapping[str, Quote],
     extra: Decimal,
 ) -> tuple[Desk, Decimal]:
@@ -186,7 +169,7 @@ def _attempt(
         foreign = (before.valuation.cash or ZERO) - desk.cash_before
         cash_goal = next(goal for sleeve, goal in zip(sleeves, wanted, strict=True) if sleeve.entry.key == CASH)
         reserve = max(ZERO, cash_goal - foreign)
-    _buy(desk, sleeves, wanted, sum(desk.cash.values(), ZERO) - reserve)
+    buy(desk, sleeves, wanted, sum(desk.cash.values(), ZERO) - reserve)
     _explain_untouched(desk, sleeves, snapshot, request)
     return desk, short
 
@@ -224,98 +207,8 @@ def _sizes(snapshot: Snapshot, before: Report, scope: PlanScope, flow: Decimal) 
     return before.base + available - reserve, reserve
 
 
-def _quotes(snapshot: Snapshot) -> dict[str, Quote]:
-    """Return quotes of every asset whose price is fresh, and the rates to the base currency behind it as well."""
-    prices, rates = snapshot.market.prices, Rates(snapshot.market, snapshot.portfolio.base_currency)
-
-    def is_fresh(asset: Asset) -> bool:
-        age_s = (snapshot.as_of - prices[asset.id].priced_at).total_seconds()
-        return age_s <= snapshot.policy.max_price_age_s[asset.asset_class]
-
-    quotes = {}
-    for asset_id, asset in snapshot.market.assets.items():
-        found = rates.find(asset.currency) if asset_id in prices else None
-        if found and all(map(is_fresh, (asset, *found[1]))):
-            quotes[asset_id] = Quote(prices[asset_id], found[0])
-    return quotes
-
-
-def _sleeves(snapshot: Snapshot, before: Report, request: PlanRequest, quotes: Mapping[str, Quote]) -> list[_Sleeve]:
-    assert snapshot.targets
-    members = {entry.key: entry.assets for entry in snapshot.targets.entries}
-    sleeve_of = snapshot.targets.sleeve_of(holding.asset for holding in before.valuation.holdings)
-    entries = before.entries or _empty_entries(snapshot, request)
-    found = []
-    for entry in entries:
-        ids = {member.asset.id for member in entry.members}
-        mine = [
-            holding
-            for holding in before.valuation.holdings
-            if (sleeve_of.get(holding.asset.id) == entry.key if entry.targeted else holding.asset.id in ids)
-        ]
-        free = [h for h in mine if h.asset.tradable and h.asset.symbol not in request.exclude]
-        sellable = tuple(free) if snapshot.policy.allow_sells else ()
-        buyable, obstacle = _buyable(snapshot, entry, members.get(entry.key, ()), request, quotes)
-        found.append(_Sleeve(entry, sellable, buyable, obstacle))
-    return found
-
-
-def _empty_entries(snapshot: Snapshot, request: PlanRequest) -> tuple[Entry, ...]:
-    """Return entries of sleeves that hold nothing yet, for a portfolio that is all cash."""
-    assert snapshot.targets
-    none = Decimal(0)
-    currency = snapshot.portfolio.base_currency
-    cash = sum((account.cash.get(currency, ZERO) for account in snapshot.portfolio.accounts), request.cash_flow)
-    entries = []
-    for target in snapshot.targets.entries:
-        band = target.band or snapshot.policy.default_band
-        width = bands.width(band, target.percent)
-        low, high = bands.lower(target.percent, width), bands.upper(target.percent, width)
-        entries.append(
-            Entry(
-                target.key,
-                True,
-                target.percent,
-                none,
-                none,
-                None,
-                band,
-                width,
-                low,
-                high,
-                None,
-                DriftStatus.WITHIN,
-                none,
-                target.percent * cash / HUNDRED,
-                False,
-                (),
-            )
-        )
-    return tuple(entries)
-
-
-def _buyable(
-    snapshot: Snapshot, entry: Entry, assets: Sequence[str], request: PlanRequest, quotes: Mapping[str, Quote]
-) -> tuple[Asset | None, tuple[SkipReason, str] | None]:
-    """Return what is bought for a sleeve: its first asset, or its largest holding when it names only a class."""
-    if entry.key == CASH or not entry.targeted:
-        return None, None
-    held = sorted(entry.members, key=lambda member: (-member.value, member.asset.symbol))
-    candidates = [snapshot.market.assets[asset_id] for asset_id in assets] or [member.asset for member in held]
-    if not candidates:
-        return None, (SkipReason.NO_MEMBER, "the sleeve names only a class and holds nothing of it yet")
-    asset = candidates[0]
-    if asset.symbol in request.exclude:
-        return None, (SkipReason.EXCLUDED, f"{asset.symbol} is excluded from this plan")
-    if not asset.tradable:
-        return None, (SkipReason.NOT_TRADABLE, f"{asset.symbol} cannot be traded at present")
-    if asset.id not in quotes:
-        return None, (SkipReason.NO_PRICE, f"there is no fresh price of {asset.symbol}")
-    return asset, None
-
-
 def _wanted(
-    snapshot: Snapshot, sleeves: Sequence[_Sleeve], scope: PlanScope, flow: Decimal, size: Decimal
+    snapshot: Snapshot, sleeves: Sequence[Sleeve], scope: PlanScope, flow: Decimal, size: Decimal
 ) -> list[Decimal]:
     needs = [
         SleeveNeed(
@@ -333,52 +226,7 @@ def _wanted(
     return wanted_values(needs, size, scope=scope, kept=kept, withdrawing=flow < ZERO)
 
 
-def _buy(desk: Desk, sleeves: Sequence[_Sleeve], wanted: Sequence[Decimal], budget: Decimal) -> None:
-    """Buy what is missing, as far as `budget` goes; what would be dust makes room for the others."""
-    gaps: dict[int, Decimal] = {}
-    assets: dict[int, Asset] = {}
-    for index, (sleeve, goal) in enumerate(zip(sleeves, wanted, strict=True)):
-        gap = goal - sleeve.entry.value
-        if gap <= ZERO or sleeve.buyable is None:
-            continue
-        if desk.buy_is_dust(sleeve.buyable, gap):
-            desk.skip_dust(sleeve.entry.key, sleeve.buyable, gap)
-            continue
-        gaps[index], assets[index] = gap, sleeve.buyable
-    amounts = _funded(gaps, assets, budget)
-    while dust := [index for index in amounts if desk.buy_is_dust(assets[index], amounts[index])]:
-        # Whoever gets nothing makes no room, so all of them go at once; else the smallest goes.
-        unfunded = [index for index in dust if not amounts[index]]
-        for index in unfunded or [min(dust, key=lambda index: (amounts[index], -index))]:
-            desk.skip_unpaid(sleeves[index].entry.key, assets[index], gaps.pop(index), amounts[index])
-        amounts = _funded(gaps, assets, budget)
-    for index in sorted(amounts, key=lambda index: (-amounts[index], index)):
-        budget -= desk.buy(sleeves[index].entry.key, assets[index], amounts[index], budget)
-
-
-def _funded(gaps: Mapping[int, Decimal], assets: Mapping[int, Asset], budget: Decimal) -> dict[int, Decimal]:
-    """Share the budget among the gaps, leaving room for what the buys cost."""
-    amounts, costs = _filled(gaps, assets, budget)
-    if sum(amounts.values(), costs) <= budget:
-        return amounts
-    room = budget - costs
-    rise = ONE + _dearest(assets.values())
-    for _ in range(FUNDING_ROUNDS):
-        amounts, costs = _filled(gaps, assets, room)
-        # A little more room costs at most `rise` of it, so this nears the answer from below.
-        room += round_down(ROUNDED.divide(budget - room - costs, rise), MONEY_PLACES)
-    return _filled(gaps, assets, room)[0]
-
-
-def _filled(
-    gaps: Mapping[int, Decimal], assets: Mapping[int, Asset], room: Decimal
-) -> tuple[dict[int, Decimal], Decimal]:
-    amounts = dict(zip(gaps, water_fill(list(gaps.values()), room), strict=True))
-    paid = (cost_of(assets[index].costs, amount).total for index, amount in amounts.items() if amount)
-    return amounts, sum(paid, ZERO)
-
-
-def _explain_untouched(desk: Desk, sleeves: Sequence[_Sleeve], snapshot: Snapshot, request: PlanRequest) -> None:
+def _explain_untouched(desk: Desk, sleeves: Sequence[Sleeve], snapshot: Snapshot, request: PlanRequest) -> None:
     """Give a reason for every sleeve that is off its target and has neither a trade nor a reason yet."""
     touched = {trade.key for trade in desk.trades} | {skip.key for skip in desk.skips}
     for sleeve in sleeves:
@@ -393,7 +241,7 @@ def _explain_untouched(desk: Desk, sleeves: Sequence[_Sleeve], snapshot: Snapsho
 
 
 def _obstacle(
-    sleeve: _Sleeve, side: TradeSide, snapshot: Snapshot, request: PlanRequest
+    sleeve: Sleeve, side: TradeSide, snapshot: Snapshot, request: PlanRequest
 ) -> tuple[SkipReason, str] | None:
     entry = sleeve.entry
     if side is TradeSide.BUY and sleeve.obstacle:
@@ -420,7 +268,7 @@ def _finish(
     request: PlanRequest,
     before: Report,
     desk: Desk,
-    sleeves: Sequence[_Sleeve],
+    sleeves: Sequence[Sleeve],
     short: Decimal,
 ) -> Plan:
     portfolio = settle(snapshot.portfolio, desk.trades, desk.cash, snapshot.as_of.date())

@@ -1,0 +1,118 @@
+"""What there is to work with: for each sleeve, what may be sold, what may be bought, or why nothing may."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from app.core import bands
+from app.core.drift import DriftStatus, Entry, Report, Snapshot
+from app.core.money import HUNDRED, ZERO
+from app.core.portfolio import Asset, Holding, Rates
+from app.core.targets import CASH
+from app.core.trades import Quote, SkipReason
+
+
+@dataclass(frozen=True, slots=True)
+class Sleeve:
+    """What planning knows of one entry: holdings that may be sold, the asset that may be bought or why none."""
+
+    entry: Entry
+    sellable: tuple[Holding, ...]
+    buyable: Asset | None
+    obstacle: tuple[SkipReason, str] | None = None
+
+
+def quotes_of(snapshot: Snapshot) -> dict[str, Quote]:
+    """Return quotes of every asset whose price is fresh, and the rates to the base currency behind it as well."""
+    prices, rates = snapshot.market.prices, Rates(snapshot.market, snapshot.portfolio.base_currency)
+
+    def is_fresh(asset: Asset) -> bool:
+        age_s = (snapshot.as_of - prices[asset.id].priced_at).total_seconds()
+        return age_s <= snapshot.policy.max_price_age_s[asset.asset_class]
+
+    quotes = {}
+    for asset_id, asset in snapshot.market.assets.items():
+        found = rates.find(asset.currency) if asset_id in prices else None
+        if found and all(map(is_fresh, (asset, *found[1]))):
+            quotes[asset_id] = Quote(prices[asset_id], found[0])
+    return quotes
+
+
+def sleeves_of(
+    snapshot: Snapshot, before: Report, quotes: Mapping[str, Quote], *, exclude: Collection[str], flow: Decimal
+) -> list[Sleeve]:
+    """Return the sleeves in the order of the entries; assets whose symbol is in `exclude` are left alone.
+
+    A portfolio that is all cash has no entries: its sleeves hold nothing, and `flow` is money that comes in.
+    """
+    assert snapshot.targets
+    members = {entry.key: entry.assets for entry in snapshot.targets.entries}
+    sleeve_of = snapshot.targets.sleeve_of(holding.asset for holding in before.valuation.holdings)
+    entries = before.entries or _empty_entries(snapshot, flow)
+    found = []
+    for entry in entries:
+        ids = {member.asset.id for member in entry.members}
+        mine = [
+            holding
+            for holding in before.valuation.holdings
+            if (sleeve_of.get(holding.asset.id) == entry.key if entry.targeted else holding.asset.id in ids)
+        ]
+        free = [h for h in mine if h.asset.tradable and h.asset.symbol not in exclude]
+        sellable = tuple(free) if snapshot.policy.allow_sells else ()
+        buyable, obstacle = _buyable(snapshot, entry, members.get(entry.key, ()), exclude, quotes)
+        found.append(Sleeve(entry, sellable, buyable, obstacle))
+    return found
+
+
+def _empty_entries(snapshot: Snapshot, flow: Decimal) -> tuple[Entry, ...]:
+    """Return entries of sleeves that hold nothing yet, for a portfolio that is all cash."""
+    assert snapshot.targets
+    none = Decimal(0)
+    currency = snapshot.portfolio.base_currency
+    cash = sum((account.cash.get(currency, ZERO) for account in snapshot.portfolio.accounts), flow)
+    entries = []
+    for target in snapshot.targets.entries:
+        band = target.band or snapshot.policy.default_band
+        width = bands.width(band, target.percent)
+        low, high = bands.lower(target.percent, width), bands.upper(target.percent, width)
+        entries.append(
+            Entry(
+                target.key,
+                True,
+                target.percent,
+                none,
+                none,
+                None,
+                band,
+                width,
+                low,
+                high,
+                None,
+                DriftStatus.WITHIN,
+                none,
+                target.percent * cash / HUNDRED,
+                False,
+                (),
+            )
+        )
+    return tuple(entries)
+
+
+def _buyable(
+    snapshot: Snapshot, entry: Entry, assets: Sequence[str], exclude: Collection[str], quotes: Mapping[str, Quote]
+) -> tuple[Asset | None, tuple[SkipReason, str] | None]:
+    """Return what is bought for a sleeve: its first asset, or its largest holding when it names only a class."""
+    if entry.key == CASH or not entry.targeted:
+        return None, None
+    held = sorted(entry.members, key=lambda member: (-member.value, member.asset.symbol))
+    candidates = [snapshot.market.assets[asset_id] for asset_id in assets] or [member.asset for member in held]
+    if not candidates:
+        return None, (SkipReason.NO_MEMBER, "the sleeve names only a class and holds nothing of it yet")
+    asset = candidates[0]
+    if asset.symbol in exclude:
+        return None, (SkipReason.EXCLUDED, f"{asset.symbol} is excluded from this plan")
+    if not asset.tradable:
+        return None, (SkipReason.NOT_TRADABLE, f"{asset.symbol} cannot be traded at present")
+    if asset.id not in quotes:
+        return None, (SkipReason.NO_PRICE, f"there is no fresh price of {asset.symbol}")
+    return asset, None
