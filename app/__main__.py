@@ -4,15 +4,19 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+from pydantic import ValidationError
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from app import settings as settings_module
 from app.core.errors import InvalidInput, Required, SteelyardError
+from app.core.money import round_half_even
 from app.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -204,20 +208,27 @@ def _as_owner(name: str, work: Callable[[Any], Awaitable[T]]) -> T:
 
 
 def _print_drift(answer: dict[str, Any]) -> None:
-    table = Table("sleeve", "target %", "actual %", "drift", "band", "status", "value", "to target")
+    """Print a table for a person: two decimals. `--json` has all of them."""
+    table = Table("sleeve", "target", "actual", "drift", "band", "status", "value", "to target", box=SIMPLE)
+    for column in table.columns:
+        column.no_wrap = True
     for column in table.columns[1:4] + table.columns[6:]:
         column.justify = "right"
     for entry in answer["entries"]:
         sign = "" if entry["drift"].startswith("-") or entry["drift"] == "0" else "+"
         name = entry["key"] if entry["targeted"] else f"{entry['key']} (no target)"
-        band = f"{entry['lower']} .. {entry['upper']}"
-        shown = [name, entry["target"], entry["actual"], sign + entry["drift"], band, entry["status"]]
-        table.add_row(*shown, entry["value"], entry["toTarget"])
+        band = f"{_short(entry['lower'])} .. {_short(entry['upper'])}"
+        weights = [_short(entry["target"]), _short(entry["actual"]), sign + _short(entry["drift"]), band]
+        table.add_row(name, *weights, entry["status"], _short(entry["value"]), _short(entry["toTarget"]))
     out.print(table)
     out.print(f"{answer['status']}: value {answer['value']}, largest drift {answer['maxAbsDrift']} points")
     for reason in ("missing", "stale"):
         if answer[reason]:
             out.print(f"{reason} prices: {', '.join(answer[reason])}")
+
+
+def _short(number: str) -> str:
+    return f"{round_half_even(Decimal(number), 2):,f}"
 
 
 def main() -> None:
@@ -227,6 +238,12 @@ def main() -> None:
     except SteelyardError as error:
         where = f"{'.'.join(error.path)}: " if error.path else ""
         err.print(f"error: {where}{error.message}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(FAILED)
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "_".join(str(step) for step in problem["loc"])
+            setting = name if name.isupper() else f"STEELYARD_{name.upper()}"
+            err.print(f"error: {setting}: {problem['msg']}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(FAILED)
     except Exception as error:
         if type(error).__name__ != "StoreUnavailable":

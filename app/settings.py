@@ -4,8 +4,10 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DAY_S = 86_400
 
 
 class Settings(BaseSettings):
@@ -16,7 +18,7 @@ class Settings(BaseSettings):
     database_url: str = Field(
         default="",
         validation_alias="DATABASE_URL",
-        description="PostgreSQL for the application's role; empty starts the embedded server.",
+        description="PostgreSQL for the application's role; empty: `up` and `demo` bring their own server.",
     )
     migrate_database_url: str = Field(
         default="",
@@ -25,11 +27,11 @@ class Settings(BaseSettings):
     redis_url: str = Field(
         default="",
         validation_alias="REDIS_URL",
-        description="Valkey or Redis; empty starts the embedded server.",
+        description="Valkey or Redis; empty: `up` and `demo` bring their own server.",
     )
     data_dir: Path = Field(default=Path(".data"), description="Folder of the embedded servers' data.")
     host: str = Field(default="127.0.0.1", description="Address the API listens on.")
-    port: int = Field(default=8000, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")
+    port: int = Field(default=8000, ge=1, le=65535, description="Port the API listens on.")
     demo: bool = Field(
         default=False,
         description="Demo mode: simulated data, a clock that runs fast, a signing secret made at start-up.",
@@ -71,6 +73,14 @@ class Settings(BaseSettings):
 
     log_format: Literal["console", "json"] = Field(default="json", description="How log lines are written.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
+
+
+    @field_validator("scan_period_s")
+    @classmethod
+    def _divides_a_day(cls, seconds: int) -> int:
+        if DAY_S % seconds:
+            raise ValueError(f"{seconds} does not divide {DAY_S}; buckets would drift through the day")
+        return seconds
 
 
 @cache
