@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import ValidationError
-from rich.box import SIMPLE
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -209,15 +209,16 @@ def _as_owner(name: str, work: Callable[[Any], Awaitable[T]]) -> T:
 
 def _print_drift(answer: dict[str, Any]) -> None:
     """Print a table for a person: two decimals. `--json` has all of them."""
-    table = Table("sleeve", "target", "actual", "drift", "band", "status", "value", "to target", box=SIMPLE)
+    table = Table("sleeve", "target", "actual", "drift", "band", "status", "value", "to target", box=SIMPLE_HEAD)
+    table.show_edge = table.pad_edge = False
     for column in table.columns:
-        column.no_wrap = True
+        column.overflow = "fold"  # a number is never cut
     for column in table.columns[1:4] + table.columns[6:]:
         column.justify = "right"
     for entry in answer["entries"]:
         sign = "" if entry["drift"].startswith("-") or entry["drift"] == "0" else "+"
         name = entry["key"] if entry["targeted"] else f"{entry['key']} (no target)"
-        band = f"{_short(entry['lower'])} .. {_short(entry['upper'])}"
+        band = f"{_short(entry['lower'])}–{_short(entry['upper'])}"
         weights = [_short(entry["target"]), _short(entry["actual"]), sign + _short(entry["drift"]), band]
         table.add_row(name, *weights, entry["status"], _short(entry["value"]), _short(entry["toTarget"]))
     out.print(table)
@@ -228,7 +229,8 @@ def _print_drift(answer: dict[str, Any]) -> None:
 
 
 def _short(number: str) -> str:
-    return f"{round_half_even(Decimal(number), 2):,f}"
+    text = f"{round_half_even(Decimal(number), 2):,f}"
+    return text.removesuffix(".00")
 
 
 def main() -> None:

@@ -66,6 +66,9 @@ class Hub:
             except StoreUnavailable:
                 log.warning("events_unavailable")
                 cursor, pending = None, False
+            except Exception:
+                log.exception("events_not_read")  # whatever it was, the subscribers go on depending on this loop
+                cursor, pending = None, False
             wait_s = PENDING_S if pending else self._services.settings.event_poll_s
 
     async def _look(self, cursor: str | None) -> tuple[str, bool]:
@@ -87,12 +90,22 @@ async def follow(
         cursor = after
         while True:
             wake.clear()
-            async with services.store.owned(owner_id) as tx:
-                if cursor is None:
-                    cursor = await events.current_cursor(tx)
-                page = await events.load_events(owner_id, tx, cursor, PAGE, portfolio_ids)
+            try:
+                cursor, page = await _read(services, owner_id, cursor, portfolio_ids)
+            except StoreUnavailable:
+                await asyncio.sleep(services.settings.event_poll_s)
+                continue
             for event in page:
                 cursor = event.cursor
                 yield event
             if len(page) < PAGE:
                 await wake.wait()
+
+
+async def _read(
+    services: Services, owner_id: int, cursor: str | None, portfolio_ids: Sequence[str] | None
+) -> tuple[str, list[Event]]:
+    """Return a page of events after a cursor, and the cursor: that of now when there was none."""
+    async with services.store.owned(owner_id) as tx:
+        start = cursor or await events.current_cursor(tx)
+        return start, await events.load_events(owner_id, tx, start, PAGE, portfolio_ids)
