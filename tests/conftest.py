@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import shutil
 import subprocess
 import tempfile
@@ -19,6 +20,8 @@ from app.embedded import DATABASE, Endpoints, Servers
 from app.settings import Settings
 
 _numbers = itertools.count(1)
+
+MEMORY_BYTES = 4 * 1024**3
 
 
 @cache
@@ -46,10 +49,21 @@ def embedded_settings(data_dir: Path, *, redis_url: str = "") -> Settings:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Make a folder that everybody can get to, as the servers of root run as somebody else."""
-    with tempfile.TemporaryDirectory(prefix="steelyard-test-", dir="/tmp") as folder:
+    """Make a folder that everybody can get to, as the servers of root run as somebody else.
+
+    In memory where there is room: a database a test is fifteen times as fast to make there.
+    """
+    with tempfile.TemporaryDirectory(prefix="steelyard-test-", dir=_roomiest()) as folder:
         Path(folder).chmod(0o711)
         yield Path(folder)
+
+
+def _roomiest() -> str:
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or shutil.disk_usage(memory).free < MEMORY_BYTES:
+        return "/tmp"
+    # The servers may have to be copied there to be run.
+    return "/tmp" if os.statvfs(memory).f_flag & os.ST_NOEXEC else str(memory)
 
 
 @pytest.fixture(scope="session")

@@ -44,11 +44,15 @@ _AWAY: Final = (
     TimeoutError,
     DBConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what asyncpg makes of a server that hangs up between two messages
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # shut down, crashed, still starting, or the statement took too long
     asyncpg.InsufficientResourcesError,  # too many connections, disk full
     asyncpg.TransactionRollbackError,  # deadlock or serialisation failure: the same call may succeed now
+    asyncpg.InvalidAuthorizationSpecificationError,  # no such role, or another password
+    asyncpg.InvalidCatalogNameError,  # no such database
 )
+_UNSTORABLE: Final = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
 
 
 class StoreUnavailable(Exception):
@@ -98,8 +102,13 @@ class Tx:
     @contextmanager
     def _counted(self) -> Iterator[None]:
         self._store.statements += 1
-        with _reachable():
-            yield
+        try:
+            with _reachable():
+                yield
+        except _UNSTORABLE:
+            raise InvalidInput("a text holds the character U+0000, which cannot be stored; leave it out") from None
+        except asyncpg.UndefinedTableError as error:
+            raise StoreUnavailable("the database lacks tables; `steelyard migrate` makes them") from error
 
 
 class Store:
@@ -173,14 +182,15 @@ async def migrate(url: str) -> list[str]:
         if event == "apply_done":
             applied.append(name)
 
-    async with TortoiseContext() as context:
-        await context.init(config=config)
-        async with in_transaction() as connection:
-            await connection.execute_query("SELECT pg_advisory_xact_lock($1)", [MIGRATE_LOCK])
-            executor = MigrationExecutor(connection, config["apps"])
-            # The executor asks for applied migrations first, and in a transaction that must not fail.
-            await executor.recorder.ensure_schema(executor._schema_editor(atomic=False))
-            await executor.migrate(progress=note)
+    with _reachable():
+        async with TortoiseContext() as context:
+            await context.init(config=config)
+            async with in_transaction() as connection:
+                await connection.execute_query("SELECT pg_advisory_xact_lock($1)", [MIGRATE_LOCK])
+                executor = MigrationExecutor(connection, config["apps"])
+                # The executor asks for applied migrations first, and in a transaction that must not fail.
+                await executor.recorder.ensure_schema(executor._schema_editor(atomic=False))
+                await executor.migrate(progress=note)
     return applied
 
 

@@ -62,10 +62,12 @@ async def replace_holdings(
     before = await _upsert_accounts(owner_id, tx, portfolio, accounts, history_from, now)
     await _replace_cash(owner_id, tx, accounts, before)
     await _replace_lots(owner_id, tx, accounts, before, asset_keys)
-    for account in accounts:
-        facts = _differences(account, before[account.name], portfolio.base_currency, asset_keys)
-        records = [(new_uuid(), owner_id, *fact, now.date(), actor, now) for fact in facts]
-        await tx.copy("transactions", transactions.COLUMNS, records)
+    records = [
+        (new_uuid(), owner_id, *fact, now.date(), actor, now)
+        for account in accounts
+        for fact in _differences(account, before[account.name], portfolio.base_currency, asset_keys)
+    ]
+    await tx.copy("transactions", transactions.COLUMNS, records)
     await tx.execute(
         "UPDATE portfolios SET version = version + 1, updated_at = $3 WHERE owner_id = $1 AND id = $2",
         owner_id,

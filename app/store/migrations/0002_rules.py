@@ -324,7 +324,8 @@ BEGIN
         RETURN;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('drift_logs'));
-    IF to_regclass('public.' || name) IS NOT NULL THEN
+    -- Asked of the table this time: to_regclass would remember what it did not find before the wait.
+    IF EXISTS (SELECT FROM pg_class WHERE relname = name AND relnamespace = 'public'::regnamespace) THEN
         RETURN;
     END IF;
     EXECUTE format('CREATE TABLE public.%I (LIKE public.drift_logs INCLUDING ALL)', name);

@@ -1,0 +1,171 @@
+"""An alert is raised once, escalates, resolves; each step is one event."""
+
+import asyncio
+
+import pytest
+
+from app.context import new_uuid
+from app.core import alerts as core
+from app.core import drift, ids
+from app.core.alerts import AlertEventKind, AlertKind, AlertSeverity, AlertStatus, SleeveState
+from app.core.errors import InvalidState, NotFound
+from app.store import alerts, events
+from app.store.alerts import Alert
+from tests.builders import AS_OF, absolute, snapshot
+from tests.store.world import World, new_id
+
+HALF = {"AAPL": "50", "CASH": "50"}
+
+
+async def decide(world: World, portfolio_id: str, met: asyncio.Barrier | None = None, *, scan: bool = False) -> int:
+    """Measure, decide and save in one transaction, as a tick or a scan does; `met` makes several begin at once."""
+    loaded = await world.find(portfolio_id)
+    report = drift.measure(loaded.snapshot)
+    async with world.writing() as tx:
+        if met:
+            await met.wait()
+        if scan:
+            states = (await alerts.scan_states(tx, [loaded.row.id])).get(loaded.row.id, {})
+        else:
+            states = await alerts.load_states(world.owner_id, tx, loaded.row.id)
+        decision = core.decide(states, report, loaded.row.policy, AS_OF if scan else None)
+        return await alerts.save_decision(world.owner_id, tx, loaded.row.id, decision, now=AS_OF, new_uuid=new_uuid)
+
+
+async def told(world: World) -> list[tuple[AlertEventKind, Alert]]:
+    async with world.reading() as tx:
+        found = await events.load_events(world.owner_id, tx, None, 100)
+    return [alerts.alert_of_payload(event.payload) for event in found if event.topic == "alert"]
+
+
+async def listed(world: World, **given: object) -> list[Alert]:
+    async with world.reading() as tx:
+        return await alerts.load_alerts(world.owner_id, tx, 100, **given)  # type: ignore[arg-type]
+
+
+async def test_a_breach_is_raised_escalated_and_resolved_once_each(each_world: World) -> None:
+    kept = await each_world.keep(snapshot("10 AAPL @ 100, 1000 cash", HALF, band=absolute("5")))
+    portfolio_id = kept.row.public_id
+    assert await decide(each_world, portfolio_id) == 0
+    for price, raised in [("130", 2), ("130", 0), ("160", 2), ("100", 0), ("100", 0)]:
+        await each_world.price("AAPL", price)
+        assert await decide(each_world, portfolio_id) == raised
+    steps = await told(each_world)
+    assert [(event.value, alert.key, alert.severity.value, alert.status.value) for event, alert in steps] == [
+        ("RAISED", "AAPL", "CRITICAL", "OPEN"),
+        ("RAISED", "CASH", "CRITICAL", "OPEN"),
+        ("ESCALATED", "AAPL", "CRITICAL", "OPEN"),
+        ("ESCALATED", "CASH", "CRITICAL", "OPEN"),
+        ("RESOLVED", "AAPL", "CRITICAL", "RESOLVED"),
+        ("RESOLVED", "CASH", "CRITICAL", "RESOLVED"),
+    ]
+    found = await listed(each_world)
+    assert {alert.id for alert in found} == {alert.id for _, alert in steps}
+    assert found[0] == steps[-1][1]
+    worst = next(alert for alert in found if alert.key == "AAPL")
+    assert (worst.portfolio_id, worst.base_currency) == (portfolio_id, "USD")
+    assert worst.entry
+    assert str(worst.entry.actual) == "61.538462"
+    assert worst.message == "AAPL is at 50 %, target 50 %, band 45 to 55 %: back inside."
+    assert (worst.raised_at, worst.escalated_at, worst.resolved_at) == (AS_OF, AS_OF, AS_OF)
+
+
+async def test_states_come_back_as_they_were_saved(world: World) -> None:
+    kept = await world.keep(snapshot("13 AAPL @ 100, 1000 cash", HALF, band=absolute("5")))
+    states = {"AAPL": SleeveState(3, 2, 1, 4, AS_OF), "CASH": SleeveState(1)}
+    async with world.writing() as tx:
+        decision = core.Decision(states, (), ())
+        await alerts.save_decision(world.owner_id, tx, kept.row.id, decision, now=AS_OF, new_uuid=new_uuid)
+        assert await alerts.load_states(world.owner_id, tx, kept.row.id) == states
+        gone = core.Decision({"AAPL": SleeveState(2)}, ("CASH",), ())
+        await alerts.save_decision(world.owner_id, tx, kept.row.id, gone, now=AS_OF, new_uuid=new_uuid)
+        assert await alerts.scan_states(tx, [kept.row.id]) == {kept.row.id: {"AAPL": SleeveState(2)}}
+    bob = await world.other()
+    async with bob.writing() as tx:
+        assert await alerts.load_states(bob.owner_id, tx, kept.row.id) == {}
+
+
+@pytest.mark.parametrize("scans", [0, 4, 8])
+async def test_eight_that_see_the_same_breach_raise_one_alert(world: World, scans: int) -> None:
+    kept = await world.keep(snapshot("13 AAPL @ 100, 1000 cash", HALF, band=absolute("5")))
+    met = asyncio.Barrier(8)
+    raised = await asyncio.gather(*(decide(world, kept.row.public_id, met, scan=place < scans) for place in range(8)))
+    assert sorted(raised) == [0] * 7 + [2]
+    assert len(await told(world)) == 2
+
+
+async def test_many_portfolios_are_decided_in_as_many_statements_as_one(world: World) -> None:
+    kept = [await world.keep(snapshot("13 AAPL @ 100, 1000 cash", HALF, band=absolute("5"))) for _ in range(3)]
+    counts = []
+    for group in (kept[:1], kept[1:]):
+        async with world.store.shared() as tx:
+            before = world.store.statements
+            states = await alerts.scan_states(tx, [loaded.row.id for loaded in group])
+            decided = [
+                alerts.Decided(
+                    *(world.owner_id, loaded.row.id),
+                    core.decide(
+                        states.get(loaded.row.id, {}), drift.measure(loaded.snapshot), loaded.row.policy, AS_OF
+                    ),
+                )
+                for loaded in group
+            ]
+            raised = await alerts.scan_save_decisions(tx, decided, now=AS_OF, new_uuid=new_uuid)
+            counts.append((raised, world.store.statements - before))
+    assert counts == [(2, 6), (4, 6)]
+
+
+async def test_stale_data_is_one_alert_about_the_whole_portfolio(world: World) -> None:
+    kept = await world.keep(snapshot("10 AAPL, 1000 cash", HALF))
+    assert await decide(world, kept.row.public_id) == 1
+    (alert,) = await listed(world)
+    assert (alert.kind, alert.key, alert.entry) == (AlertKind.DATA_STALE, None, None)
+    assert alert.message == "Drift cannot be judged: no price for AAPL."
+    await world.price("AAPL", "100")
+    assert await decide(world, kept.row.public_id) == 0
+    assert [alert.status for alert in await listed(world)] == [AlertStatus.RESOLVED]
+
+
+async def test_an_alert_is_acknowledged_once_and_asks_again_when_it_escalates(world: World) -> None:
+    kept = await world.keep(snapshot("13 AAPL @ 100, 1000 cash", HALF, band=absolute("5")))
+    await decide(world, kept.row.public_id)
+    alert_id = next(alert.id for alert in await listed(world) if alert.key == "AAPL")
+    for _ in range(2):
+        async with world.writing() as tx:
+            seen = await alerts.acknowledge_alert(world.owner_id, tx, alert_id, actor="alice", now=AS_OF)
+        assert (seen.status, seen.acknowledged_by) == (AlertStatus.ACKNOWLEDGED, "alice")
+    assert [event.value for event, alert in await told(world) if alert.id == alert_id] == ["RAISED", "ACKNOWLEDGED"]
+    await world.price("AAPL", "160")
+    await decide(world, kept.row.public_id)
+    (again,) = await listed(world, alert_ids=[alert_id])
+    assert (again.status, again.acknowledged_by, again.acknowledged_at) == (AlertStatus.OPEN, None, None)
+    await world.price("AAPL", "77")
+    await decide(world, kept.row.public_id)
+    with pytest.raises(InvalidState, match="nothing left to acknowledge"):
+        async with world.writing() as tx:
+            await alerts.acknowledge_alert(world.owner_id, tx, alert_id, actor="alice", now=AS_OF)
+
+
+async def test_alerts_are_listed_by_portfolio_status_severity_and_page(world: World) -> None:
+    one = await world.keep(snapshot("13 AAPL @ 100, 1000 cash", HALF, band=absolute("5")))
+    two = await world.keep(snapshot("10 MSFT, 1000 cash", HALF))
+    await decide(world, one.row.public_id)
+    await decide(world, two.row.public_id)
+    everything = await listed(world)
+    assert [alert.kind.value for alert in everything] == ["DATA_STALE", "DRIFT", "DRIFT"]
+    assert await listed(world, portfolio_ids=[two.row.public_id]) == everything[:1]
+    assert await listed(world, severities=[AlertSeverity.CRITICAL]) == everything[1:]
+    assert await listed(world, statuses=[AlertStatus.RESOLVED]) == []
+    assert await listed(world, before=everything[1].id) == everything[2:]
+
+
+async def test_somebody_elses_alert_does_not_exist(world: World) -> None:
+    kept = await world.keep(snapshot("13 AAPL @ 100, 1000 cash", HALF, band=absolute("5")))
+    await decide(world, kept.row.public_id)
+    alert_id = (await listed(world))[0].id
+    bob = await world.other()
+    assert await listed(bob) == []
+    for unknown in (alert_id, new_id(ids.ALERT), "nonsense"):
+        with pytest.raises(NotFound):
+            async with bob.writing() as tx:
+                await alerts.acknowledge_alert(bob.owner_id, tx, unknown, actor="bob", now=AS_OF)

@@ -1,0 +1,267 @@
+"""Plans come back as they were made, and each is worked on by one."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import asyncpg
+import pytest
+
+from app.context import new_uuid
+from app.core import plan as core
+from app.core.costs import Costs
+from app.core.drift import Report
+from app.core.optimize.allocate import PlanScope
+from app.core.plan import Plan, PlanRequest, PlanStatus
+from app.core.policy import Policy
+from app.store import events, history, plans, portfolios
+from app.store.plan_reading import PlanError, StoredPlan, load_plan, load_plans
+from app.store.plans import Claimed, Made
+from app.store.reading import Loaded
+from tests.builders import AS_OF, asset, snapshot
+from tests.store.world import World
+
+FULL = PlanRequest(PlanScope.FULL)
+LATER = AS_OF + timedelta(days=1)
+
+
+async def drifted(world: World) -> Loaded:
+    """A portfolio with something to sell, to buy and to skip, in two accounts and fractions of cents."""
+    return await world.keep(
+        snapshot(
+            {
+                "main": "33.333333333 AAPL {150 USD 2024-01-05} @ 180.1234567, 10 AAPL {190 USD 2021-01-05}, 900 cash",
+                "pension TAX_DEFERRED": "7 BND {70 USD 2023-02-01} @ 71.1, 100 cash",
+            },
+            {"AAPL": "40", "BND": "40", "GLD": "20"},
+            prices={"GLD": "201.17", "BND": "71.1"},
+            assets=[
+                asset("AAPL", step="0.001", costs=Costs(Decimal(1), Decimal("0.0003"), half_spread=Decimal("0.0001"))),
+                asset("GLD", tradable=False),
+            ],
+            policy=Policy(short_term_rate=Decimal(30), long_term_rate=Decimal(15)),
+        )
+    )
+
+
+def make(loaded: Loaded, request: PlanRequest = FULL) -> Made:
+    done = core.propose(loaded.snapshot, request)
+    return Made(done, loaded.row.targets_version or None, "d" * 64, LATER)
+
+
+async def save(world: World, loaded: Loaded, made: Made | None = None, request: PlanRequest = FULL) -> str:
+    async with world.writing() as tx:
+        await portfolios.lock_portfolio(world.owner_id, tx, loaded.row.public_id)
+        return await plans.save_plan(
+            *(world.owner_id, tx, loaded.row.id, request),
+            requested_by="alice",
+            now=AS_OF,
+            new_uuid=new_uuid,
+            made=made,
+        )
+
+
+async def load(world: World, plan_id: str) -> StoredPlan:
+    async with world.reading() as tx:
+        found = await load_plan(world.owner_id, tx, plan_id)
+    assert found
+    return found
+
+
+async def claim(world: World, plan_id: str) -> Claimed | None:
+    async with world.writing() as tx:
+        return await plans.claim_plan(world.owner_id, tx, plan_id, AS_OF)
+
+
+async def finish(world: World, claimed: Claimed | None, made: Made) -> bool:
+    assert claimed
+    async with world.writing() as tx:
+        return await plans.finish_plan(world.owner_id, tx, claimed, made, actor="worker", now=AS_OF, new_uuid=new_uuid)
+
+
+def without_holdings(report: Report) -> Report:
+    return replace(report, valuation=replace(report.valuation, holdings=()))
+
+
+def as_stored(plan: Plan) -> Plan:
+    return replace(plan, before=without_holdings(plan.before), after=without_holdings(plan.after))
+
+
+async def test_a_plan_comes_back_as_it_was_made(each_world: World) -> None:
+    loaded = await drifted(each_world)
+    request = PlanRequest(PlanScope.FULL, Decimal("-10.5"), ("XYZ",))
+    made = make(loaded, request)
+    assert made.plan.trades
+    assert made.plan.skipped
+    assert any(planned.trade.sales for planned in made.plan.trades)
+
+    plan_id = await save(each_world, loaded, made, request)
+    before = each_world.store.statements
+    stored = await load(each_world, plan_id)
+    assert each_world.store.statements - before == 4
+    assert stored.plan == as_stored(made.plan)
+    assert (stored.status, stored.request, stored.targets_version) == (PlanStatus.READY, request, 1)
+    assert (stored.inputs_digest, stored.expires_at, stored.ready_at) == ("d" * 64, LATER, AS_OF)
+    assert len(set(stored.trade_ids)) == len(made.plan.trades)
+    assert set(stored.accounts.values()) <= {"main", "pension"}
+
+
+async def test_a_portfolio_on_target_has_nothing_to_do_and_no_open_plan(world: World) -> None:
+    loaded = await world.keep(snapshot("10 AAPL @ 180", {"AAPL": "100"}))
+    stored = await load(world, await save(world, loaded, make(loaded)))
+    assert stored.status is PlanStatus.NOTHING_TO_DO
+    assert stored.plan
+    assert stored.plan.trades == ()
+    await save(world, loaded)
+    assert (await load(world, stored.id)).status is PlanStatus.NOTHING_TO_DO
+
+
+async def test_a_new_plan_supersedes_the_open_one_in_the_same_transaction(world: World) -> None:
+    loaded = await drifted(world)
+    first = await save(world, loaded, make(loaded))
+    second = await save(world, loaded)
+    third = await save(world, loaded, make(loaded))
+    assert [(await load(world, one)).status.value for one in (first, second, third)] == [
+        "SUPERSEDED",
+        "SUPERSEDED",
+        "READY",
+    ]
+    async with world.reading() as tx:
+        assert await history.verify_history(world.owner_id, tx, loaded.row.id) is None
+        lines = await history.load_history(world.owner_id, tx, loaded.row.id, 100, after_sequence=3)
+    assert [(line.kind, line.subject) for line in lines] == [
+        ("PLAN_READY", first),
+        ("PLAN_SUPERSEDED", first),
+        ("PLAN_QUEUED", second),
+        ("PLAN_SUPERSEDED", second),
+        ("PLAN_READY", third),
+    ]
+
+
+async def test_the_database_refuses_a_second_open_plan(world: World) -> None:
+    loaded = await drifted(world)
+    await save(world, loaded, make(loaded))
+    superseded = await save(world, loaded)
+    await save(world, loaded)
+    async with world.raw() as connection:
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await connection.execute("UPDATE plans SET status = 'READY' WHERE status = 'SUPERSEDED'")
+    assert (await load(world, superseded)).status is PlanStatus.SUPERSEDED
+
+
+async def test_eight_proposals_at_once_leave_one_open(world: World) -> None:
+    loaded = await drifted(world)
+    made = make(loaded)
+    await asyncio.gather(*(save(world, loaded, made) for _ in range(8)))
+    async with world.reading() as tx:
+        found = await load_plans(world.owner_id, tx, loaded.row.public_id, 100)
+    assert [plan.status.value for plan in found] == ["READY"] + ["SUPERSEDED"] * 7
+
+
+async def test_a_queued_plan_is_claimed_and_finished(world: World) -> None:
+    loaded = await drifted(world)
+    plan_id = await save(world, loaded)
+    async with world.store.shared() as tx:
+        assert await plans.scan_unfinished_plans(tx, 10) == [(world.owner_id, plan_id)]
+    claimed = await claim(world, plan_id)
+    assert claimed
+    assert (claimed.portfolio_id, claimed.request, claimed.version) == (loaded.row.public_id, FULL, 2)
+    assert await finish(world, claimed, make(loaded))
+    assert (await load(world, plan_id)).version == 3
+    assert await claim(world, plan_id) is None
+    async with world.reading() as tx:
+        told = await events.load_events(world.owner_id, tx, None, 100)
+    assert [event.payload for event in told if event.subject == plan_id] == [
+        {"status": "QUEUED", "version": 1},
+        {"status": "COMPUTING", "version": 2},
+        {"status": "READY", "version": 3},
+    ]
+
+
+async def test_whoever_claims_last_finishes(world: World) -> None:
+    loaded = await drifted(world)
+    plan_id = await save(world, loaded)
+    lost, last = await claim(world, plan_id), await claim(world, plan_id)
+    made = make(loaded)
+    assert not await finish(world, lost, made)
+    assert await finish(world, last, made)
+    assert not await finish(world, last, made)
+    assert (await load(world, plan_id)).status is PlanStatus.READY
+
+
+async def test_a_plan_that_cannot_be_made_says_why(world: World) -> None:
+    loaded = await drifted(world)
+    plan_id = await save(world, loaded)
+    claimed = await claim(world, plan_id)
+    assert claimed
+    async with world.writing() as tx:
+        failed = await plans.fail_plan(
+            world.owner_id, tx, claimed, code="STALE_DATA", message="no price", actor="worker", now=AS_OF
+        )
+    assert failed
+    stored = await load(world, plan_id)
+    assert (stored.status, stored.error, stored.plan) == (PlanStatus.FAILED, PlanError("STALE_DATA", "no price"), None)
+
+
+async def test_what_a_plan_was_made_from_changes_and_it_is_superseded(world: World) -> None:
+    loaded = await drifted(world)
+
+    async def after(change: str) -> list[str]:
+        ready = await save(world, loaded, make(loaded))
+        async with world.writing() as tx:
+            if change == "targets":
+                assert loaded.snapshot.targets
+                await world.aim(tx, loaded.row.public_id, loaded.snapshot.targets)
+            elif change == "holdings":
+                await world.hold(tx, loaded.row.public_id, *loaded.snapshot.portfolio.accounts)
+            else:
+                policy = replace(loaded.row.policy, min_trade=Decimal(5)) if change == "policy" else None
+                await portfolios.update_portfolio(
+                    *(world.owner_id, tx, loaded.row.public_id), actor="alice", now=AS_OF, name="New", policy=policy
+                )
+        return [(await load(world, ready)).status.value, change]
+
+    assert await after("targets") == ["SUPERSEDED", "targets"]
+    assert await after("holdings") == ["SUPERSEDED", "holdings"]
+    assert await after("policy") == ["SUPERSEDED", "policy"]
+    assert await after("name") == ["READY", "name"]
+
+
+async def test_a_queued_plan_outlives_a_change_that_it_will_see(world: World) -> None:
+    loaded = await drifted(world)
+    plan_id = await save(world, loaded)
+    async with world.writing() as tx:
+        await world.hold(tx, loaded.row.public_id, *loaded.snapshot.portfolio.accounts)
+    assert (await load(world, plan_id)).status is PlanStatus.QUEUED
+
+
+async def test_plans_expire_when_their_time_is_over(world: World) -> None:
+    loaded = await drifted(world)
+    plan_id = await save(world, loaded, make(loaded))
+    async with world.store.shared() as tx:
+        assert await plans.scan_expire_plans(tx, LATER - timedelta(microseconds=1), 10) == set()
+        assert await plans.scan_expire_plans(tx, LATER, 10) == {world.owner_id}
+        assert await plans.scan_expire_plans(tx, LATER, 10) == set()
+    assert (await load(world, plan_id)).status is PlanStatus.EXPIRED
+
+
+async def test_plans_are_listed_newest_first_by_page_and_status(world: World) -> None:
+    loaded = await drifted(world)
+    saved = [await save(world, loaded) for _ in range(3)]
+    async with world.reading() as tx:
+        first = await load_plans(world.owner_id, tx, loaded.row.public_id, 2)
+        rest = await load_plans(world.owner_id, tx, loaded.row.public_id, 2, before=first[-1].id)
+        queued = await load_plans(world.owner_id, tx, loaded.row.public_id, 9, statuses=[PlanStatus.QUEUED])
+    assert [plan.id for plan in first + rest] == saved[::-1]
+    assert [plan.id for plan in queued] == saved[-1:]
+
+
+async def test_somebody_elses_plan_does_not_exist(world: World) -> None:
+    loaded = await drifted(world)
+    plan_id = await save(world, loaded)
+    bob = await world.other()
+    async with bob.writing() as tx:
+        assert await load_plan(bob.owner_id, tx, plan_id) is None
+        assert await load_plans(bob.owner_id, tx, loaded.row.public_id, 10) == []
+        assert await plans.claim_plan(bob.owner_id, tx, plan_id, AS_OF) is None
