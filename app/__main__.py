@@ -1,27 +1,30 @@
 """Steelyard keeps investment portfolios on target: drift, alerts, plans."""
 
 import asyncio
+import io
 import json
 import sys
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from app import settings as settings_module
 from app.core.errors import InvalidInput, Required, SteelyardError
-from app.core.money import round_half_even
+from app.core.money import ZERO, round_half_even
 from app.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-out = Console()
-err = Console(stderr=True)
+# What people called their things is shown as it is, never read as markup.
+out = Console(markup=False, emoji=False)
+err = Console(stderr=True, markup=False, emoji=False)
 
 FAILED = 1
 
@@ -31,7 +34,7 @@ File = Annotated[Path, typer.Argument(help="A portfolio file (JSON); docs/portfo
 AsJson = Annotated[bool, typer.Option("--json", help="Answer JSON instead of a table.")]
 OwnerName = Annotated[str, typer.Option("--owner", help="Owner as ISSUER:SUBJECT, as the tokens name them.")]
 PortfolioId = Annotated[str | None, typer.Option("--portfolio", help="Global id of the portfolio, pf_...")]
-Port = Annotated[int | None, typer.Option("--port", help="Port of the API.")]
+Port = Annotated[int | None, typer.Option("--port", min=1, max=65_535, help="Port of the API.")]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the embedded servers' data.")]
 
 
@@ -68,7 +71,7 @@ def worker(
 
     if queue not in ("light", "heavy", "all"):
         raise InvalidInput(f"queue is {queue!r}; it must be light, heavy or all", ["queue"])
-    running.worker(queue)
+    running.worker(settings_module.load(), queue)
 
 
 @app.command(hidden=True)
@@ -118,10 +121,18 @@ def import_(
     """Import a portfolio file as a new portfolio, or CSV into one that is there."""
     from app.actions import exchange
 
-    if file.suffix.lower() == ".csv":
-        print(_as_owner(owner, lambda context: exchange.import_csv(context, file, portfolio)))
-    else:
-        print(_as_owner(owner, lambda context: exchange.import_file(context, file, with_assets=with_assets)))
+    with err.status("Importing ...") as status:
+
+        def tell(done: str) -> None:
+            status.update(f"Importing {done} ...")
+
+        def work(context: Any) -> Awaitable[str]:
+            if file.suffix.lower() == ".csv":
+                return exchange.import_csv(context, file, portfolio, with_assets=with_assets, tell=tell)
+            return exchange.import_file(context, file, with_assets=with_assets, tell=tell)
+
+        done = _as_owner(owner, work)
+    print(done)
 
 
 @app.command()
@@ -182,10 +193,14 @@ def _settings(port: int | None, data_dir: Path | None, **others: object) -> Sett
 
 def with_services(work: Callable[[Any], Awaitable[T]]) -> T:
     """Run work with connections to the configured servers."""
+    from app import logs
     from app.context import on_thread, open_services
 
+    settings = settings_module.load()
+    logs.configure(settings)
+
     async def run() -> T:
-        async with open_services(settings_module.load(), on_thread) as services:
+        async with open_services(settings, on_thread) as services:
             return await work(services)
 
     return asyncio.run(run())
@@ -197,7 +212,7 @@ def _as_owner(name: str, work: Callable[[Any], Awaitable[T]]) -> T:
     from app.context import OPERATOR
 
     issuer, found, subject = name.rpartition(":")
-    if not found or not issuer or not subject:
+    if not found or not issuer or not subject or not name.isprintable():
         raise InvalidInput(f"owner is {name!r}; it must be ISSUER:SUBJECT, e.g. steelyard:alice", ["owner"])
 
     async def run(services: Any) -> T:
@@ -221,37 +236,48 @@ def _print_drift(answer: dict[str, Any]) -> None:
         band = f"{_short(entry['lower'])}–{_short(entry['upper'])}"
         weights = [_short(entry["target"]), _short(entry["actual"]), sign + _short(entry["drift"]), band]
         table.add_row(name, *weights, entry["status"], _short(entry["value"]), _short(entry["toTarget"]))
-    out.print(table)
-    out.print(f"{answer['status']}: value {answer['value']}, largest drift {answer['maxAbsDrift']} points")
+    if answer["entries"]:
+        out.print(table)
+    value = "" if answer["value"] is None else f": value {answer['value']}"
+    largest = "" if answer["maxAbsDrift"] is None else f", largest drift {answer['maxAbsDrift']} points"
+    out.print(f"{answer['status']}{value}{largest}")
     for reason in ("missing", "stale"):
         if answer[reason]:
             out.print(f"{reason} prices: {', '.join(answer[reason])}")
 
 
 def _short(number: str) -> str:
-    text = f"{round_half_even(Decimal(number), 2):,f}"
+    text = f"{round_half_even(Decimal(number), 2) or ZERO:,f}"
     return text.removesuffix(".00")
 
 
 def main() -> None:
     """Run a command; expected failures end in one sentence and exit code 1."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names may have letters that the terminal has not
     try:
         app(prog_name="steelyard")
     except SteelyardError as error:
-        where = f"{'.'.join(error.path)}: " if error.path else ""
-        err.print(f"error: {where}{error.message}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(FAILED)
+        where = f"{'.'.join(error.path)}: "
+        _fail(error.message if error.message.startswith(where[:-2]) else where + error.message)
     except ValidationError as error:
-        for problem in error.errors():
-            name = "_".join(str(step) for step in problem["loc"])
-            setting = name if name.isupper() else f"STEELYARD_{name.upper()}"
-            err.print(f"error: {setting}: {problem['msg']}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(FAILED)
+        _fail("; ".join(f"{_setting(problem['loc'])}: {problem['msg']}" for problem in error.errors()))
+    except (SettingsError, OSError) as error:
+        _fail(str(error))
     except Exception as error:
         if type(error).__name__ != "StoreUnavailable":
             raise
-        err.print(f"error: {error}; check DATABASE_URL", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(FAILED)
+        _fail(f"{error}; check DATABASE_URL")
+
+
+def _setting(place: tuple[int | str, ...]) -> str:
+    name = "_".join(str(step) for step in place)
+    return name if name.isupper() else f"STEELYARD_{name.upper()}"
+
+
+def _fail(message: str) -> NoReturn:
+    err.print(f"error: {' '.join(message.splitlines())}", highlight=False, soft_wrap=True)
+    sys.exit(FAILED)
 
 
 if __name__ == "__main__":

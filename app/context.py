@@ -56,12 +56,17 @@ async def on_thread(function: Callable[..., Any], *args: Any) -> Any:
     return await asyncio.to_thread(function, *args)
 
 
-@asynccontextmanager
-async def open_services(settings: Settings, run: Run) -> AsyncIterator[Services]:
-    """Open the connections of one process. Servers that are away are found out by use, not here."""
+def require_servers(settings: Settings) -> None:
+    """Refuse settings that name no servers."""
     for name, url in (("DATABASE_URL", settings.database_url), ("REDIS_URL", settings.redis_url)):
         if not url:
             raise Required(f"{name} is not set; set it, or run `steelyard up`, which brings its own servers", [name])
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, run: Run) -> AsyncIterator[Services]:
+    """Open the connections of one process. Servers that are away are found out by use, not here."""
+    require_servers(settings)
     store = await Store.open(settings.database_url, pool=settings.db_pool)
     bus = await Bus.open(settings.redis_url)
     try:

@@ -19,11 +19,15 @@ def configure(settings: Settings) -> None:
     ]
     if settings.log_format == "json":
         rendering: list[structlog.typing.Processor] = [
-            structlog.processors.dict_tracebacks,
+            # Without local variables: those of a request are its caller's business, and its token.
+            structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(),
         ]
     else:
-        rendering = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # The plain traceback: the rich one shows local variables, secrets among them, and takes seconds to draw.
+        rendering = [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,

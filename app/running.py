@@ -21,7 +21,7 @@ from app import logs
 from app.actions import demo as demo_actions
 from app.actions import demo_portfolios
 from app.api import auth
-from app.context import on_thread, open_services, wall_now
+from app.context import on_thread, open_services, require_servers, wall_now
 from app.core.errors import InvalidInput, SteelyardError
 from app.embedded import Endpoints, Servers
 from app.settings import Settings
@@ -37,6 +37,8 @@ def serve(settings: Settings) -> None:
     """Run the API in this process until it is told to stop."""
     logs.configure(settings)
     auth.check(settings)
+    require_servers(settings)
+    _require_port(settings)
     # The application reads the settings anew, so what was given on the command line goes by the environment.
     os.environ["STEELYARD_PORT"] = str(settings.port)
     uvicorn.run(
@@ -56,8 +58,9 @@ def serve(settings: Settings) -> None:
     )
 
 
-def worker(queue: str) -> None:
-    """Become a worker process."""
+def worker(settings: Settings, queue: str) -> None:
+    """Become a worker process, which reads the settings anew."""
+    require_servers(settings)
     os.execv(sys.executable, [sys.executable, "-m", "workers", "--queue", queue])  # noqa: S606
 
 
@@ -166,10 +169,11 @@ def _wait_until_ready(settings: Settings) -> None:
     until = time.monotonic() + READY_S
     while time.monotonic() < until:
         try:
-            if httpx2.get(f"{_url(settings)}/readyz", timeout=1).status_code == 200:
+            if httpx2.get(f"{_url(settings)}/readyz", timeout=1, trust_env=False).status_code == 200:
                 return
         except httpx2.HTTPError:
-            time.sleep(0.1)
+            pass
+        time.sleep(0.1)
     raise InvalidInput(f"the API did not become ready within {READY_S:.0f} seconds; its log above says why")
 
 

@@ -2,10 +2,13 @@
 
 import argparse
 import asyncio
+import os
 import signal
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
 from typing import Any, Final
 
 import structlog
@@ -16,7 +19,7 @@ from app import logs
 from app import settings as settings_module
 from app.bus.jobs import HEAVY, LIGHT
 from app.bus.worker import Worker, make_worker, run_workers
-from app.context import Services, open_services
+from app.context import Services, on_thread, open_services
 from app.core.errors import SteelyardError
 from app.settings import Settings
 from workers import optimize, scan
@@ -45,13 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 async def work(settings: Settings, queue: str) -> None:
     """Open the connections, run the queues' workers and the sweeper, and close."""
-    pool = _pool(settings) if HEAVY in QUEUES[queue] else None
-
-    async def run(function: Callable[..., Any], *args: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(pool, function, *args)
-
+    processes = Processes(settings.heavy_jobs)
     try:
-        async with open_services(settings, run) as services:
+        async with open_services(settings, processes.run if HEAVY in QUEUES[queue] else on_thread) as services:
             sweeping = asyncio.create_task(sweep_forever(services))
             try:
                 await run_workers([_worker(services, name) for name in QUEUES[queue]])
@@ -59,8 +58,7 @@ async def work(settings: Settings, queue: str) -> None:
                 sweeping.cancel()
                 await asyncio.gather(sweeping, return_exceptions=True)
     finally:
-        if pool:
-            pool.shutdown(cancel_futures=True)
+        processes.close()
     log.info("worker_stopped", queue=queue)
 
 
@@ -90,11 +88,37 @@ def _tick(settings: Settings) -> CronJob:
     return cron(scan.scan_tick, second=second, run_at_startup=True, unique=True, max_tries=1)
 
 
-def _pool(settings: Settings) -> ProcessPoolExecutor:
-    """Processes for heavy plans: our event loop goes on renewing leases while they compute."""
-    return ProcessPoolExecutor(settings.heavy_jobs, mp_context=get_context("spawn"), initializer=_ignore_interrupt)
+class Processes:
+    """Processes for heavy plans: our event loop goes on renewing leases while they compute. Started when needed."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._pool: ProcessPoolExecutor | None = None
+
+    async def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        if self._pool is None:
+            context = get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._count, mp_context=context, initializer=_follow_parent)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
+        except BrokenProcessPool:
+            # One of them was killed, and a pool never mends: the next call starts another, the sweeper asks again.
+            self._pool = None
+            raise
+
+    def close(self) -> None:
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
 
 
-def _ignore_interrupt() -> None:
-    """A Ctrl-C reaches the whole group; only the parent decides when its children end."""
+def _follow_parent() -> None:
+    """A Ctrl-C reaches the whole group; only the parent decides when its children end, also by being killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent, "this is a process of the pool"
+    parent.join()
+    os._exit(1)

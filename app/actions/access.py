@@ -5,20 +5,20 @@ from typing import Final
 
 from app.context import Context, Services, new_uuid, wall_now
 from app.store import clock, owners
-from app.store.db import StoreUnavailable
+from app.store.db import Store, StoreUnavailable
 from app.store.owners import Owner
 
 Unavailable = StoreUnavailable
 
 # Owners never change, so a process looks each up once; bounded, so that strangers cannot fill the memory.
 _KNOWN_MAX: Final = 10_000
-_known: dict[tuple[int, str, str], Owner] = {}
+_known: dict[tuple[Store, str, str], Owner] = {}
 
 
 async def enter(services: Services, *, issuer: str, subject: str, tool: str | None, roles: frozenset[str]) -> Context:
     """Return the context of a caller now: an owner is (issuer, subject); a tool acts in the owner's name."""
     wall = wall_now()
-    key = (id(services.store), issuer, subject)
+    key = (services.store, issuer, subject)
     owner = _known.get(key)
     async with services.store.shared() as tx:
         if owner is None:

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from app.actions.live import Hub, follow
-from app.actions.pages import Page, key_of, page_of
+from app.actions.pages import Page, id_of, key_of, page_of
 from app.context import Context
+from app.core import ids
 from app.core.alerts import AlertEventKind, AlertSeverity, AlertStatus
 from app.core.errors import NotFound
 from app.store import alerts
@@ -33,7 +34,7 @@ async def page(
     least: AlertSeverity = AlertSeverity.INFO,
 ) -> Page[Alert]:
     """List the caller's alerts, newest first."""
-    before = key_of(after, str)
+    before = key_of(after, id_of(ids.ALERT))
     async with context.store.owned(context.owner_id, reading=True) as tx:
         found = await alerts.load_alerts(
             context.owner_id,

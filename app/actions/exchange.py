@@ -1,6 +1,8 @@
 """Import and export: portfolio files and CSV, into and out of one owner's portfolios."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -9,90 +11,173 @@ from app.actions import files, market, once, portfolios
 from app.actions.files import LOT_COLUMNS, PRICE_COLUMNS, TRANSACTION_COLUMNS
 from app.actions.market import PriceDraft
 from app.context import Context, new_uuid
-from app.core import document, export, scalars
-from app.core.drafts import LotDraft, TransactionDraft
-from app.core.errors import InvalidInput, SteelyardError
-from app.core.money import ROUNDED, ZERO
-from app.core.portfolio import Account, AccountKind, Asset
+from app.core import assemble, export, scalars, targets
+from app.core.document import PortfolioFile
+from app.core.drafts import MAX_LOTS, MAX_NAME_LENGTH, LotDraft, TransactionDraft
+from app.core.errors import InvalidInput, LimitExceeded, Required, SteelyardError
+from app.core.money import MONEY_PLACES, ROUNDED, ZERO, round_half_even
+from app.core.portfolio import Account, AccountKind, Asset, Market
 from app.core.trades import TradeSide
 from app.store import assets, transactions
 from app.store.db import Tx
+from app.store.market import load_market
 from app.store.transactions import Transaction
 
 PAGE: Final = 1000
 
+Tell = Callable[[str], None]
+"""Is told how far a long import is."""
 
-async def import_file(context: Context, path: Path, *, with_assets: bool) -> str:
+
+async def import_file(context: Context, path: Path, *, with_assets: bool, tell: Tell = lambda _: None) -> str:
     """Create the portfolio of a file and return its id; the same file again returns the first portfolio.
 
     Assets and their prices belong to nobody: they are written only `with_assets`, which needs the role operator.
+    All of the file is checked before any of it is written; what an outage leaves undone, a repeat does.
     """
     text = files.read_text(path)
-    file = document.parse(files.read_json(text), context.now)
+    file = assemble.in_full(files.parse(text, context.now))
+    await _check(context, file, with_assets=with_assets)
     if with_assets:
-        for asset, _ in file.assets:
+        for place, (asset, _) in enumerate(file.assets, 1):
             await market.save_asset(context, asset)
+            tell(f"{place} of {len(file.assets)} assets")
         prices = [
-            PriceDraft(_full_name(asset), price.value, price.priced_at, price.source)
-            for asset, price in file.assets
-            if price
+            PriceDraft(asset.id, price.value, price.priced_at, price.source) for asset, price in file.assets if price
         ]
-        for start in range(0, len(prices), market.PRICES_MAX):
-            await market.record_prices(context, prices[start : start + market.PRICES_MAX])
+        await _record_prices(context, prices, tell)
+    tell("the portfolio")
     key = f"import:{sha256(text.encode()).hexdigest()}"
     loaded = await portfolios.create(context, file.portfolio, key)
     if file.transactions:
+        tell(f"{len(file.transactions)} transactions")
         await record_transactions(context, loaded.row.public_id, file.transactions, f"{key}:transactions")
     return loaded.row.public_id
 
 
-def _full_name(asset: Asset) -> str:
-    return f"{asset.symbol}:{asset.currency}:{asset.venue}"
+async def _check(context: Context, file: PortfolioFile, *, with_assets: bool) -> None:
+    """Refuse what would be refused half-way: names, dates, targets and prices, against the file and the store."""
+    if with_assets:
+        context.require_operator()
+    own = {asset.id: (asset, price) for asset, price in file.assets} if with_assets else {}
+    for place, (_, price) in enumerate(own.values()):
+        if price:
+            market.check_instant(price.priced_at, context.now, "assets", place)
+    draft = file.portfolio
+    symbols = {lot.symbol for account in draft.accounts for lot in account.lots}
+    symbols |= targets.symbols_of(draft.targets or ()) | {fact.symbol for fact in file.transactions}
+    names, known = await _look_up(context, symbols - own.keys())
+    names |= {name: asset for name, (asset, _) in own.items()}
+    prices = {name: price for name, (_, price) in own.items() if price}
+    joined = Market({**known.assets, **{name: names[name] for name in own}}, {**known.prices, **prices})
+    try:
+        snapshot = assemble.snapshot_from(draft, names, joined, context.now)
+    except SteelyardError as error:
+        raise error.under("portfolio") from None
+    accounts = {account.name: account for account in snapshot.portfolio.accounts}
+    _facts(context, file.transactions, accounts, names)
 
 
-async def import_csv(context: Context, path: Path, portfolio_id: str | None) -> str:
+async def _look_up(context: Context, symbols: Collection[str]) -> tuple[dict[str, Asset], Market]:
+    async with context.store.shared(reading=True) as tx:
+        names = await assets.load_assets_by_symbol(tx, sorted(symbols))
+        return names, await load_market(tx, [asset.id for asset in names.values()])
+
+
+async def _record_prices(context: Context, drafts: Sequence[PriceDraft], tell: Tell) -> None:
+    for start in range(0, len(drafts), market.PRICES_MAX):
+        tell(f"{start} of {len(drafts)} prices")
+        await market.record_prices(context, drafts[start : start + market.PRICES_MAX])
+
+
+async def import_csv(
+    context: Context, path: Path, portfolio_id: str | None, *, with_assets: bool, tell: Tell = lambda _: None
+) -> str:
     """Import a CSV, whose header says what it is; return a sentence that says what was done.
 
-    Lots replace the holdings of the accounts they name, transactions are added, prices recorded.
+    Lots replace the holdings of the accounts they name, transactions are added once, prices recorded `with_assets`.
     """
     text = files.read_text(path)
-    header = tuple(name.strip() for name in text.partition("\n")[0].split(","))
-    if sorted(header) == sorted(PRICE_COLUMNS):
-        prices = files.read_csv(text, PRICE_COLUMNS, _price)
-        for start in range(0, len(prices), market.PRICES_MAX):
-            await market.record_prices(context, prices[start : start + market.PRICES_MAX])
-        return f"{len(prices)} prices recorded"
+    header = sorted(files.read_header(text))
+    if header == sorted(PRICE_COLUMNS):
+        return await _import_prices(context, files.read_csv(text, PRICE_COLUMNS, _price), with_assets, tell)
+    if header not in (sorted(LOT_COLUMNS), sorted(TRANSACTION_COLUMNS)):
+        known = " or ".join(",".join(columns) for columns in (LOT_COLUMNS, PRICE_COLUMNS, TRANSACTION_COLUMNS))
+        raise InvalidInput(f"the header must be {known}")
     if portfolio_id is None:
-        raise InvalidInput("a CSV of lots or transactions needs --portfolio", ["portfolio"])
-    if sorted(header) == sorted(LOT_COLUMNS):
+        raise Required("a CSV of lots or transactions needs --portfolio", ["portfolio"])
+    tell("rows")
+    if header == sorted(LOT_COLUMNS):
         return await _import_lots(context, portfolio_id, files.read_csv(text, LOT_COLUMNS, _lot))
     rows = files.read_csv(text, TRANSACTION_COLUMNS, _transaction)
     await _check_kinds(context, portfolio_id, rows)
     key = f"import:{sha256(text.encode()).hexdigest()}:{portfolio_id}"
-    await record_transactions(context, portfolio_id, [draft for draft, _ in rows], key)
+    with _by_line([line for line, _ in rows]):
+        await record_transactions(context, portfolio_id, [draft for _, (draft, _) in rows], key)
     return f"{len(rows)} transactions added"
 
 
-async def _import_lots(context: Context, portfolio_id: str, rows: Sequence[tuple[str, LotDraft]]) -> str:
+@contextmanager
+def _by_line(lines: Sequence[int]) -> Iterator[None]:
+    """Say the line of a CSV where an error's path counts its rows."""
+    try:
+        yield
+    except SteelyardError as error:
+        place = next((int(step) for step in error.path if step.isdigit()), None)
+        if place is None:
+            raise
+        raise InvalidInput(f"line {lines[place]}: {error.message}") from None
+
+
+async def _import_prices(
+    context: Context, rows: Sequence[tuple[int, PriceDraft]], with_assets: bool, tell: Tell
+) -> str:
+    if not with_assets:
+        raise Required("prices are everybody's; say --with-assets to record them", ["with-assets"])
+    drafts = [draft for _, draft in rows]
+    names, _ = await _look_up(context, {draft.symbol for draft in drafts})
+    with _by_line([line for line, _ in rows]):
+        for place, draft in enumerate(drafts):
+            if draft.symbol not in names:
+                raise InvalidInput(f"no asset has the symbol {draft.symbol}; add it first", [place])
+            if draft.priced_at:
+                market.check_instant(draft.priced_at, context.now, place)
+    await _record_prices(context, drafts, tell)
+    return f"{len(drafts)} prices recorded"
+
+
+async def _import_lots(context: Context, portfolio_id: str, rows: Sequence[tuple[int, tuple[str, LotDraft]]]) -> str:
     loaded = await portfolios.find(context, portfolio_id)
     accounts = {account.name: account for account in loaded.snapshot.portfolio.accounts}
     by_account: dict[str, list[LotDraft]] = {}
-    for name, draft in rows:
+    for line, (name, draft) in rows:
         if name not in accounts:
-            raise InvalidInput(f"the portfolio has no account {name}; it has {', '.join(accounts)}", ["account"])
+            raise InvalidInput(f"line {line}: {_no_account(name, accounts)}", ["account"])
         by_account.setdefault(name, []).append(draft)
+    kept = sum(len(account.lots) for name, account in accounts.items() if name not in by_account)
+    if kept + len(rows) > MAX_LOTS:
+        raise LimitExceeded(f"the portfolio would have {kept + len(rows)} lots; at most {MAX_LOTS} are allowed")
+    drafts = [draft for _, (_, draft) in rows]
+    names, known = await _look_up(context, {draft.symbol for draft in drafts})
+    with _by_line([line for line, _ in rows]):
+        assemble.new_lots(drafts, names, known, loaded.row.base_currency, context.now.date())
     await portfolios.import_lots(context, portfolio_id, {accounts[name].id: lots for name, lots in by_account.items()})
     return f"{len(rows)} lots imported into {len(by_account)} accounts"
 
 
+def _no_account(name: str, accounts: Collection[str]) -> str:
+    return f"the portfolio has no account {name}; it has {', '.join(accounts)}"
+
+
 async def _check_kinds(
-    context: Context, portfolio_id: str, rows: Sequence[tuple[TransactionDraft, AccountKind]]
+    context: Context, portfolio_id: str, rows: Sequence[tuple[int, tuple[TransactionDraft, AccountKind]]]
 ) -> None:
     loaded = await portfolios.find(context, portfolio_id)
     kinds = {account.name: account.kind for account in loaded.snapshot.portfolio.accounts}
-    for draft, kind in rows:
-        if draft.account in kinds and kinds[draft.account] is not kind:
-            raise InvalidInput(f"account {draft.account} is {kinds[draft.account].value}, not {kind.value}")
+    for line, (draft, kind) in rows:
+        if kinds.get(draft.account, kind) is not kind:
+            found = kinds[draft.account].value
+            raise InvalidInput(f"line {line}: account {draft.account} is {found}, not {kind.value}", ["account_kind"])
 
 
 async def record_transactions(
@@ -105,26 +190,36 @@ async def record_transactions(
         loaded = await portfolios.require(context, tx, portfolio_id)
         accounts = {account.name: account for account in loaded.snapshot.portfolio.accounts}
         names = await assets.load_assets_by_symbol(tx, sorted({draft.symbol for draft in drafts}))
-        facts = []
-        for place, draft in enumerate(drafts):
-            try:
-                facts.append(_fact(draft, accounts, names))
-            except SteelyardError as error:
-                raise error.under("transactions", place) from None
+        facts = _facts(context, drafts, accounts, names)
         await transactions.append_transactions(
             context.owner_id, tx, loaded.row.id, facts, actor=context.actor, now=context.now, new_uuid=new_uuid
         )
         await once.finish(context, tx, key, portfolio_id)
 
 
+def _facts(
+    context: Context, drafts: Sequence[TransactionDraft], accounts: dict[str, Account], names: dict[str, Asset]
+) -> list[Transaction]:
+    facts = []
+    for place, draft in enumerate(drafts):
+        try:
+            if draft.traded_on > context.now.date():
+                raise InvalidInput(f"date {draft.traded_on} is after today, {context.now.date()}", ["date"])
+            facts.append(_fact(draft, accounts, names))
+        except SteelyardError as error:
+            raise error.under("transactions", place) from None
+    return facts
+
+
 def _fact(draft: TransactionDraft, accounts: dict[str, Account], names: dict[str, Asset]) -> Transaction:
+    """Return a purchase or sale with its amount, half-even to 10 decimals: what was paid or received, fees included."""
     if draft.account not in accounts:
-        raise InvalidInput(f"the portfolio has no account {draft.account}", ["account"])
+        raise InvalidInput(_no_account(draft.account, accounts), ["account"])
     if draft.symbol not in names:
         raise InvalidInput(f"no asset has the symbol {draft.symbol}; an operator can add it", ["symbol"])
     asset = names[draft.symbol]
     gross = ROUNDED.multiply(draft.quantity, draft.price)
-    amount = gross + draft.fees if draft.side is TradeSide.BUY else gross - draft.fees
+    amount = ROUNDED.add(gross, draft.fees if draft.side is TradeSide.BUY else -draft.fees)
     return Transaction(
         account_id=accounts[draft.account].id,
         asset_id=asset.id,
@@ -132,7 +227,7 @@ def _fact(draft: TransactionDraft, accounts: dict[str, Account], names: dict[str
         quantity=draft.quantity,
         price=draft.price,
         fees=draft.fees,
-        amount=amount,
+        amount=round_half_even(amount, MONEY_PLACES),
         currency=asset.currency,
         traded_on=draft.traded_on,
     )
@@ -142,22 +237,27 @@ async def export_file(context: Context, portfolio_id: str) -> dict[str, Any]:
     """Return a portfolio as a portfolio file, with its purchases and sales of the past."""
     async with context.store.owned(context.owner_id, reading=True) as tx:
         loaded = await portfolios.require(context, tx, portfolio_id)
-        facts = await _all_transactions(context, tx, loaded.row.id)
-    snapshot = loaded.snapshot
+        facts = [
+            fact for fact in await _all_transactions(context, tx, loaded.row.id) if fact.side in TradeSide.__members__
+        ]
+        known = loaded.snapshot.market
+        # What was sold long ago is neither held nor targeted, but named by the facts.
+        more = await load_market(tx, {fact.asset_id for fact in facts if fact.asset_id} - known.assets.keys())
+    both = Market({**known.assets, **more.assets}, {**known.prices, **more.prices})
+    snapshot = replace(loaded.snapshot, market=both)
     accounts = {account.id: account.name for account in snapshot.portfolio.accounts}
-    known = snapshot.market.assets
+    names = export.names_by_id(both.assets.values())
     drafts = [
         TransactionDraft(
             fact.traded_on,
             accounts[fact.account_id],
             TradeSide(fact.side),
-            known[asset_id].symbol,
+            names[fact.asset_id or ""],
             fact.quantity or ZERO,
             fact.price or ZERO,
             fact.fees or ZERO,
         )
         for fact in facts
-        if (asset_id := fact.asset_id) and asset_id in known and fact.side in TradeSide.__members__
     ]
     return export.render(snapshot, drafts)
 
@@ -175,16 +275,25 @@ async def _all_transactions(context: Context, tx: Tx, portfolio_row_id: int) -> 
 
 def _lot(row: dict[str, str]) -> tuple[str, LotDraft]:
     return row["account"], LotDraft(
-        scalars.text(row["symbol"], "symbol", longest=64),
+        _symbol(row["symbol"]),
         scalars.quantity(row["quantity"]),
         scalars.unit_cost(row["unit_cost"], "unit_cost") if row["unit_cost"] else None,
         scalars.day(row["acquired_on"], "acquired_on") if row["acquired_on"] else None,
     )
 
 
+def _symbol(cell: str) -> str:
+    return scalars.text(cell, "symbol", longest=MAX_NAME_LENGTH)
+
+
 def _price(row: dict[str, str]) -> PriceDraft:
-    symbol = scalars.text(row["symbol"], "symbol", longest=64)
-    name = f"{symbol}:{scalars.currency(row['currency'])}" if row["currency"] else symbol
+    name = _symbol(row["symbol"])
+    if row["currency"]:
+        currency = scalars.currency(row["currency"])
+        symbol, *rest = name.split(":")
+        if rest[:1] not in ([], [currency]):
+            raise InvalidInput(f"{name} is not in {currency}")
+        name = name if rest else f"{symbol}:{currency}"
     priced_at = scalars.instant(row["priced_at"], "priced_at") if row["priced_at"] else None
     return PriceDraft(name, scalars.price(row["price"]), priced_at, "csv")
 
@@ -194,7 +303,7 @@ def _transaction(row: dict[str, str]) -> tuple[TransactionDraft, AccountKind]:
         scalars.day(row["date"]),
         scalars.text(row["account"], "account"),
         scalars.member(TradeSide, row["side"], "side"),
-        scalars.text(row["symbol"], "symbol", longest=64),
+        _symbol(row["symbol"]),
         scalars.quantity(row["quantity"]),
         scalars.price(row["price"]),
         scalars.money(row["fees"] or 0, "fees"),

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from app.core import assemble, document, drift
 from app.core.document import PortfolioFile
-from app.core.drift import Report, Snapshot
+from app.core.drift import Report
 from app.core.errors import InvalidInput, SteelyardError
 
 MAX_FILE_BYTES: Final = 50_000_000
@@ -22,25 +22,36 @@ T = TypeVar("T")
 
 
 def read_text(path: Path) -> str:
-    """Read a UTF-8 file of bounded size."""
+    """Read a UTF-8 file of bounded size; what is no regular file, such as a pipe, is read up to that bound too."""
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InvalidInput(f"{path} is larger than {MAX_FILE_BYTES} bytes")
-        return path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
+    if len(content) > MAX_FILE_BYTES:
+        raise InvalidInput(f"{path} is larger than {MAX_FILE_BYTES} bytes")
+    try:
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{path} is not UTF-8 text: byte {error.start} is wrong") from None
 
 
-def read_json(text: str) -> object:
+def parse(text: str, now: datetime) -> PortfolioFile:
+    """Read and check the text of a portfolio file."""
+    try:
+        return document.parse(_read_json(text), now)
+    except RecursionError:
+        raise InvalidInput("not a portfolio file: nested too deeply") from None
+
+
+def _read_json(text: str) -> object:
     """Parse JSON strictly: no duplicate keys, no NaN, no infinities."""
     try:
         return json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
     except json.JSONDecodeError as error:
         raise InvalidInput(f"not JSON: {error.msg} in line {error.lineno}, column {error.colno}") from None
-    except RecursionError:
-        raise InvalidInput("not a portfolio file: nested too deeply") from None
+    except ValueError:  # Python reads no integer of more than 4300 digits
+        raise InvalidInput("not a portfolio file: a number has thousands of digits") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -56,41 +67,46 @@ def _constant(name: str) -> object:
     raise InvalidInput(f"{name} is not a number")
 
 
-def load(path: Path, now: datetime) -> PortfolioFile:
-    """Read and check a portfolio file."""
-    return document.parse(read_json(read_text(path)), now)
-
-
-def load_snapshot(path: Path, now: datetime) -> Snapshot:
-    """Read a portfolio file as a snapshot at its own instant."""
-    return assemble.snapshot_of(load(path, now))
-
-
 def measure(path: Path, now: datetime) -> Report:
     """Measure the drift of a portfolio file, without any server."""
-    return drift.measure(load_snapshot(path, now))
+    return drift.measure(assemble.snapshot_of(parse(read_text(path), now)))
 
 
-def read_csv(text: str, columns: tuple[str, ...], read: Callable[[dict[str, str]], T]) -> list[T]:
-    """Read CSV with exactly these columns, in any order; errors name the line."""
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    found = tuple(name.strip() for name in reader.fieldnames or ())
-    if sorted(found) != sorted(columns):
-        raise InvalidInput(f"the header must be {','.join(columns)}; it is {','.join(found)[:200]}")
-    reader.fieldnames = list(found)
+def read_header(text: str) -> tuple[str, ...]:
+    """Return the names of a CSV's columns; none where there is no first line."""
+    return _header(csv.reader(io.StringIO(text, newline=""), strict=True))
+
+
+def read_csv(text: str, columns: tuple[str, ...], read: Callable[[dict[str, str]], T]) -> list[tuple[int, T]]:
+    """Read CSV with exactly these columns, in any order, with the line each row ends on; errors name the line.
+
+    Blank lines are passed over.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header = _header(reader)
+    if sorted(header) != sorted(columns):
+        raise InvalidInput(f"the header must be {','.join(columns)}; it is {','.join(header)[:200]!r}")
     rows = []
     try:
-        for row in reader:
-            rows.append(_row(row, reader.line_num, read))
+        for cells in reader:
+            if cells:
+                rows.append((reader.line_num, _row(header, cells, reader.line_num, read)))
     except csv.Error as error:
         raise InvalidInput(f"line {reader.line_num}: {error}") from None
     return rows
 
 
-def _row(row: dict[str, Any], line: int, read: Callable[[dict[str, str]], T]) -> T:
-    if None in row or None in row.values():
-        raise InvalidInput(f"line {line}: wrong number of columns")
+def _header(reader: Any) -> tuple[str, ...]:
     try:
-        return read({name: value.strip() for name, value in row.items()})
+        return tuple(name.strip() for name in next(reader, []))
+    except csv.Error as error:
+        raise InvalidInput(f"line 1: {error}") from None
+
+
+def _row(header: tuple[str, ...], cells: list[str], line: int, read: Callable[[dict[str, str]], T]) -> T:
+    if len(cells) != len(header):
+        raise InvalidInput(f"line {line}: there are {len(cells)} columns instead of {len(header)}")
+    try:
+        return read({name: cell.strip() for name, cell in zip(header, cells, strict=True)})
     except SteelyardError as error:
         raise InvalidInput(f"line {line}: {error.message}", error.path) from None

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from app.actions.pages import Page, key_of, page_of
+from app.actions.pages import Page, id_of, key_of, page_of
 from app.context import Context
 from app.core import ids
 from app.core.errors import InvalidInput, LimitExceeded, Required
@@ -17,6 +17,7 @@ from app.store.assets import Quote
 
 PRICES_MAX: Final = 500
 AHEAD: Final = timedelta(minutes=5)
+OLDEST: Final = datetime(1900, 1, 1, tzinfo=UTC)  # and the database takes the first instant of year 1 for no instant
 SEARCH_MAX: Final = 100
 
 
@@ -56,19 +57,25 @@ def _quote(draft: PriceDraft, names: dict[str, Asset], now: datetime, place: int
     if asset is None:
         raise InvalidInput(f"no asset has the symbol {draft.symbol}; add it first", ["prices", place, "symbol"])
     priced_at = draft.priced_at or now
+    check_instant(priced_at, now, "prices", place)
+    return Quote(asset.id, draft.price, priced_at, draft.source)
+
+
+def check_instant(priced_at: datetime, now: datetime, *path: str | int) -> None:
+    """Refuse a price of long ago, and of the future, but for clocks that are a little ahead of ours."""
+    if priced_at < OLDEST:
+        found, limit = write_instant(priced_at), write_instant(OLDEST)
+        raise InvalidInput(f"pricedAt {found} is before {limit}, the oldest that is allowed", [*path, "pricedAt"])
     if priced_at > now + AHEAD:
         found, limit = write_instant(priced_at), write_instant(now + AHEAD)
-        raise InvalidInput(
-            f"pricedAt {found} is in the future; at most {limit} is allowed", ["prices", place, "pricedAt"]
-        )
-    return Quote(asset.id, draft.price, priced_at, draft.source)
+        raise InvalidInput(f"pricedAt {found} is in the future; at most {limit} is allowed", [*path, "pricedAt"])
 
 
 async def page(context: Context, search: str, first: int, after: str | None) -> Page[tuple[Asset, Price | None]]:
     """List assets whose symbol or name starts with a text, by symbol."""
     if len(search) > SEARCH_MAX:
         raise InvalidInput(f"search has {len(search)} characters; at most {SEARCH_MAX} are allowed", ["search"])
-    last = key_of(after, str)
+    last = key_of(after, id_of(ids.ASSET))
     async with context.store.shared(reading=True) as tx:
         found = await assets.find_assets(tx, search, first + 1, last)
     return page_of(found, first, lambda one: one[0].id)

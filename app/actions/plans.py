@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
+from concurrent.futures import BrokenExecutor
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Final
 
@@ -11,7 +12,7 @@ import structlog
 from app.actions import once, portfolios
 from app.actions.access import domain_now
 from app.actions.live import Hub, follow
-from app.actions.pages import Page, key_of, page_of
+from app.actions.pages import Page, id_of, key_of, page_of
 from app.actions.portfolios import Loaded
 from app.bus.jobs import PLAN_COMPUTE
 from app.context import Context, Services, new_uuid
@@ -19,16 +20,15 @@ from app.core import ids
 from app.core import plan as core
 from app.core.digest import digest
 from app.core.drift import Snapshot
-from app.core.errors import InvalidInput, InvalidState, NotFound, SteelyardError
+from app.core.errors import InvalidInput, NotFound, SteelyardError
 from app.core.plan import ENGINE, Plan, PlanRequest, PlanStatus
-from app.core.portfolio import PortfolioStatus
 from app.store import plans, reading
 from app.store import portfolios as portfolio_rows
-from app.store.db import Tx
+from app.store.db import StoreUnavailable, Tx
 from app.store.events import current_cursor
 from app.store.plan_reading import StoredPlan as StoredPlan
 from app.store.plan_reading import load_plan, load_plans
-from app.store.plans import Made
+from app.store.plans import Claimed, Made
 
 WAIT_MAX_S: Final = 30
 POLL_S: Final = 0.1
@@ -88,12 +88,8 @@ async def _propose(context: Context, portfolio_id: str, request: PlanRequest, ke
 
 
 async def _lock(context: Context, tx: Tx, portfolio_id: str) -> None:
-    try:
-        head = await portfolio_rows.lock_portfolio(context.owner_id, tx, portfolio_id)
-    except NotFound as error:
-        raise error.under("portfolioId") from None
-    if head.status is PortfolioStatus.ARCHIVED:
-        raise InvalidState("the portfolio is archived; make it ACTIVE first", head.status.value, ["portfolioId"])
+    head = await portfolio_rows.lock_portfolio(context.owner_id, tx, portfolio_id)
+    portfolios.check_writable(head.status, "portfolioId")
 
 
 async def _make(services: Services, loaded: Loaded, request: PlanRequest) -> Made:
@@ -152,15 +148,21 @@ async def compute(services: Services, owner_id: int, plan_id: str) -> None:
     assert loaded
     try:
         made = await _make(services, loaded, claimed.request)
-    except SteelyardError as error:
-        async with services.store.owned(owner_id) as tx:
-            await plans.fail_plan(
-                owner_id, tx, claimed, code=error.code, message=error.message, actor="worker", now=now
-            )
-    else:
         async with services.store.owned(owner_id) as tx:
             await plans.finish_plan(owner_id, tx, claimed, made, actor="worker", now=now, new_uuid=new_uuid)
+    except (StoreUnavailable, BrokenExecutor):
+        raise  # what is away comes back, and the sweeper asks again
+    except SteelyardError as error:
+        await _fail(services, owner_id, claimed, error.code, error.message, now)
+    except Exception:  # our mistake: the plan ends here, or the sweeper would try it for ever
+        log.exception("plan_not_made", plan=plan_id)
+        await _fail(services, owner_id, claimed, "INTERNAL", "internal error; the worker's log says which", now)
     await services.bus.nudge("plan", [owner_id])
+
+
+async def _fail(services: Services, owner_id: int, claimed: Claimed, code: str, message: str, now: datetime) -> None:
+    async with services.store.owned(owner_id) as tx:
+        await plans.fail_plan(owner_id, tx, claimed, code=code, message=message, actor="worker", now=now)
 
 
 async def scan_unfinished(services: Services) -> int:
@@ -215,7 +217,7 @@ async def page(
     context: Context, portfolio_id: str, first: int, after: str | None, *, statuses: Sequence[PlanStatus] | None
 ) -> Page[StoredPlan]:
     """List a portfolio's plans, newest first."""
-    before = key_of(after, str)
+    before = key_of(after, id_of(ids.PLAN))
     async with context.store.owned(context.owner_id, reading=True) as tx:
         found = await load_plans(context.owner_id, tx, portfolio_id, first + 1, before=before, statuses=statuses)
     return page_of(found, first, lambda plan: plan.id)

@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 from app.actions import once
-from app.actions.pages import Page, key_of, page_of
+from app.actions.pages import Page, key_of, page_of, row_of
 from app.context import Context, new_uuid
 from app.core import assemble, ids, targets
 from app.core.drafts import AccountDraft, LotDraft, PortfolioDraft
-from app.core.errors import NotFound, SteelyardError
+from app.core.errors import InvalidState, NotFound, SteelyardError
 from app.core.money import ZERO
 from app.core.policy import Policy
-from app.core.portfolio import Account, Asset, Market, PortfolioStatus, TaxLot
+from app.core.portfolio import Account, Asset, Holding, Market, PortfolioStatus, TaxLot, Valuation
 from app.core.targets import TargetDraft, Targets
 from app.store import assets, holdings, portfolios, reading
 from app.store import targets as target_rows
@@ -36,12 +36,27 @@ async def require(context: Context, tx: Tx, portfolio_id: str) -> Loaded:
     return loaded
 
 
+def check_writable(status: PortfolioStatus, *path: str) -> None:
+    """Refuse to change what is archived, or to plan for it."""
+    if status is PortfolioStatus.ARCHIVED:
+        raise InvalidState("the portfolio is archived; make it ACTIVE first", status.value, path)
+
+
 async def page(context: Context, first: int, after: str | None) -> Page[Loaded]:
     """List the caller's portfolios, oldest first."""
-    last = key_of(after, int) or 0
+    last = key_of(after, row_of) or 0
     async with context.store.owned(context.owner_id, reading=True) as tx:
         found = await reading.load_snapshots(context.owner_id, tx, None, context.now, first + 1, last)
     return page_of(found, first, lambda loaded: str(loaded.row.id))
+
+
+def holdings_page(valuation: Valuation, first: int, after: str | None) -> Page[Holding]:
+    """List the holdings of a portfolio that is loaded already."""
+    last = key_of(after, str)
+    known = [ids.holding_id(holding.account_id, holding.asset.id) for holding in valuation.holdings]
+    start = known.index(last) + 1 if last in known else len(known) if last else 0
+    found = valuation.holdings[start : start + first + 1]
+    return page_of(found, first, lambda holding: ids.holding_id(holding.account_id, holding.asset.id))
 
 
 async def create(context: Context, draft: PortfolioDraft, key: str | None = None) -> Loaded:
@@ -90,6 +105,8 @@ async def update(
     """Change a portfolio's name, status or policy."""
     async with context.store.owned(context.owner_id) as tx:
         before = await portfolios.lock_portfolio(context.owner_id, tx, portfolio_id)
+        if status in (None, PortfolioStatus.ARCHIVED):
+            check_writable(before.status, "portfolioId")
         await portfolios.update_portfolio(
             context.owner_id,
             tx,
@@ -147,6 +164,7 @@ async def _import(
 ) -> None:
     await portfolios.lock_portfolio(context.owner_id, tx, portfolio_id)
     loaded = await require(context, tx, portfolio_id)
+    check_writable(loaded.row.status, "accountId")
     base = loaded.row.base_currency
     names = await assets.load_assets_by_symbol(
         tx, sorted(_symbols([lot for some in lots.values() for lot in some], ()))

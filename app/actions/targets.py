@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.actions.pages import Page, key_of, page_of
-from app.actions.portfolios import Loaded, TargetsMeta, parse_targets, require
+from app.actions.pages import Page, key_of, page_of, row_of
+from app.actions.portfolios import Loaded, TargetsMeta, check_writable, parse_targets, require
 from app.context import Context, new_uuid
 from app.core import targets as core
 from app.core.drift import Snapshot
@@ -31,6 +31,7 @@ async def set_targets(
     """
     async with context.store.owned(context.owner_id, reading=dry_run) as tx:
         loaded = await require(context, tx, portfolio_id)
+        check_writable(loaded.row.status, "portfolioId")
         wanted = await look_up(tx, drafts, "entries")
         if dry_run:
             return await with_targets(tx, loaded, wanted)
@@ -70,7 +71,7 @@ async def history(
     context: Context, loaded: Loaded, first: int, after: str | None
 ) -> Page[tuple[Snapshot, Targets, TargetsMeta]]:
     """List versions of the targets, newest first, each with a snapshot that knows its assets."""
-    before = key_of(after, int)
+    before = key_of(after, row_of)
     async with context.store.owned(context.owner_id, reading=True) as tx:
         found = await rows.load_targets_history(context.owner_id, tx, loaded.row.id, first + 1, before)
         named = {asset_id for one in found for entry in one.targets.entries for asset_id in entry.assets}

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import strawberry
 from graphql import GraphQLError
 from strawberry import ID
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
 from app.actions.access import Unavailable
 from app.api.scalars import Percent
@@ -126,6 +127,9 @@ def user_error(error: core.SteelyardError) -> UserError:
     return InvalidInputError(**common)
 
 
+UNKNOWN_OPERATION: Final = CannotGetOperationTypeError | InvalidOperationTypeError
+"""The document has no such operation, or not one of a kind that can be answered here: the caller's mistake."""
+
 P = TypeVar("P")
 
 
@@ -147,7 +151,7 @@ def public(error: GraphQLError) -> GraphQLError:
         return _with_code(error, original.message, original.code)
     if isinstance(original, Unavailable):
         return _with_code(error, "the service is not available at present; try again", "UNAVAILABLE")
-    if original is not None and not isinstance(original, GraphQLError):
+    if original is not None and is_internal(original):
         return _with_code(error, "internal error; the request id is in the logs", "INTERNAL")
     code = (error.extensions or {}).get("code", "BAD_REQUEST")
     return _with_code(error, error.message, str(code), error.extensions)
@@ -155,7 +159,7 @@ def public(error: GraphQLError) -> GraphQLError:
 
 def is_internal(error: BaseException) -> bool:
     """Say whether an error is ours, and so belongs into the log with its trace."""
-    return not isinstance(error, core.SteelyardError | GraphQLError | Unavailable)
+    return not isinstance(error, core.SteelyardError | GraphQLError | Unavailable | UNKNOWN_OPERATION)
 
 
 def _with_code(error: GraphQLError, message: str, code: str, extensions: dict[str, Any] | None = None) -> GraphQLError:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
-from strawberry.asgi import GraphQL
+from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
 from strawberry.exceptions import ConnectionRejectionError
 from strawberry.extensions import SchemaExtension
 from strawberry.http import GraphQLHTTPResponse
@@ -37,6 +37,7 @@ SUBSCRIPTIONS_MAX: Final = 20
 MESSAGE_MAX: Final = 65_536
 TOKEN_ENDED: Final = 4403
 MALFORMED: Final = 4400
+REASON_MAX: Final = 123
 GRAPHQL_JSON: Final = "application/graphql-response+json"
 
 log = structlog.get_logger(__name__)
@@ -110,6 +111,13 @@ def log_errors(found: list[GraphQLError]) -> None:
             log.error("resolver_failed", path=error.path, exc_info=original)
 
 
+class Socket(ASGIWebSocketAdapter):
+    """Closes with a reason that fits: a longer one, which may hold what the client sent, would break the socket."""
+
+    async def close(self, code: int, reason: str) -> None:
+        await super().close(code, reason.encode()[:REASON_MAX].decode(errors="ignore"))
+
+
 class TransportHandler(BaseGraphQLTransportWSHandler[Any, Any]):
     """Closes with the protocol's codes: 4400 for a frame that is no message, 4403 when the token ends."""
 
@@ -122,7 +130,8 @@ class TransportHandler(BaseGraphQLTransportWSHandler[Any, Any]):
         if well_formed and message["type"] == "subscribe":
             payload = message.get("payload")
             well_formed = isinstance(payload, dict) and isinstance(payload.get("query"), str)
-            well_formed = well_formed and isinstance(payload.get("variables") or {}, dict)
+            well_formed = well_formed and isinstance(payload.get("variables"), dict | None)
+            well_formed = well_formed and isinstance(payload.get("operationName"), str | None)
         if not well_formed:
             await self.websocket.close(code=MALFORMED, reason="Malformed message")
             return
@@ -148,6 +157,7 @@ class GraphQLApp(GraphQL[Caller, None]):
     """The endpoint /graphql. Nobody without a token gets past it."""
 
     graphql_transport_ws_handler_class = TransportHandler
+    websocket_adapter_class = Socket
 
     def __init__(self, schema: Any, services: Services, verifier: Verifier, hub: Hub) -> None:
         super().__init__(
@@ -166,7 +176,11 @@ class GraphQLApp(GraphQL[Caller, None]):
         if scope["type"] == "websocket":
             await self.run(WebSocket(scope, receive=receive, send=send))
             return
-        response = await self._respond(Request(scope, receive))
+        request = Request(scope, receive)
+        if request.method == "POST":
+            response = await self._respond(request)
+        else:
+            response = _refusal(405, "send the document in the body of a POST", "BAD_REQUEST", {"Allow": "POST"})
         await response(scope, receive, send)
 
     async def _respond(self, request: Request) -> Response:
@@ -218,7 +232,9 @@ class GraphQLApp(GraphQL[Caller, None]):
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         answer = await super().process_result(request, result)
-        if isinstance(result, PreExecutionError):
+        # Variables that do not fit are found at execution, but before any field: then no error has a path.
+        executed = result.data is not None or any(error.path for error in result.errors or ())
+        if isinstance(result, PreExecutionError) or not executed:
             answer.pop("data", None)
         return answer
 

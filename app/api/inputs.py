@@ -21,9 +21,11 @@ from app.core.optimize.allocate import PlanScope
 from app.core.plan import PlanRequest
 from app.core.policy import LotMethod, Policy
 from app.core.portfolio import AccountKind, Asset, AssetClass, PortfolioStatus
-from app.core.targets import TargetDraft
+from app.core.targets import MAX_KEY_LENGTH, TargetDraft
 
 MAX_ARRAY = 500
+NAME_MAX = 64
+NOTE_MAX = 1000
 
 field = strawberry.field
 
@@ -76,11 +78,14 @@ class TargetEntryInput:
     band: ToleranceBandInput | None = field(default=None, description="Tolerance; the policy's default when absent.")
 
     def to_core(self) -> TargetDraft:
-        try:
-            band = self.band.to_core() if self.band else None
-        except SteelyardError as error:
-            raise error.under("band") from None
-        return TargetDraft(self.percent, self.key, tuple(self.assets), self.asset_class, band)
+        key, band = self.key, self.band
+        return TargetDraft(
+            self.percent,
+            None if key is None else _at("key", lambda: scalars.text(key, "key", longest=MAX_KEY_LENGTH)),
+            _each(self.assets, _name, "assets"),
+            self.asset_class,
+            _at("band", band.to_core) if band else None,
+        )
 
 
 def target_drafts(entries: list[TargetEntryInput], *path: str) -> tuple[TargetDraft, ...]:
@@ -178,7 +183,7 @@ class LotInput:
     def to_core(self) -> LotDraft:
         quantity = _at("quantity", lambda: scalars.quantity(self.quantity))
         cost = None if self.unit_cost is None else _at("unitCost", lambda: scalars.unit_cost(self.unit_cost))
-        return LotDraft(self.symbol, quantity, cost, self.acquired_on)
+        return LotDraft(_at("symbol", lambda: _name(self.symbol)), quantity, cost, self.acquired_on)
 
 
 @strawberry.input(description="Account to create with a portfolio.")
@@ -201,7 +206,7 @@ def cash_of(cash: Decimal, balances: list[MoneyInput], base_currency: str) -> di
     for place, balance in enumerate(balances):
         if balance.currency in found:
             raise Duplicate(f"cash in {balance.currency} is given twice", ["balances", place])
-        found[balance.currency] = _at("balances", lambda item=balance: scalars.money(item.amount))
+        found[balance.currency] = _at(("balances", place, "amount"), lambda item=balance: scalars.money(item.amount))
     return found
 
 
@@ -272,6 +277,9 @@ class TargetsSetInput:
     note: str | None = field(default=None, description="Why they are set.")
     dry_run: bool = field(default=False, description="True to check only, and store nothing.")
 
+    def checked_note(self) -> str | None:
+        return None if self.note is None else _at("note", lambda: scalars.text(self.note, "note", longest=NOTE_MAX))
+
 
 @strawberry.input(description="What kind of rebalance to propose.")
 class RebalanceProposeInput:
@@ -341,9 +349,7 @@ def balances_of(balances: list[MoneyInput] | None) -> dict[str, Decimal] | None:
 def plan_request(given: RebalanceProposeInput) -> PlanRequest:
     """Return what to plan."""
     flow = _at("cashFlow", lambda: scalars.money(given.cash_flow, "cashFlow", signed=True))
-    if len(given.exclude) > MAX_ARRAY:
-        raise LimitExceeded(f"there are {len(given.exclude)} symbols; at most {MAX_ARRAY} are allowed", ["exclude"])
-    return PlanRequest(given.scope, flow, tuple(given.exclude))
+    return PlanRequest(given.scope, flow, _each(given.exclude, _name, "exclude"))
 
 
 def asset_of(given: AssetUpsertInput) -> Asset:
@@ -366,7 +372,7 @@ def asset_of(given: AssetUpsertInput) -> Asset:
         price_step=_at("priceStep", lambda: scalars.price(given.price_step, "priceStep")),
         min_notional=_at("minNotional", lambda: scalars.money(given.min_notional, "minNotional")),
         tradable=given.tradable,
-        identical_group=given.identical_group,
+        identical_group=_at("identicalGroup", lambda: _name(given.identical_group)) if given.identical_group else "",
         costs=costs,
     )
 
@@ -375,12 +381,19 @@ def price_drafts(given: PricesRecordInput) -> tuple[PriceDraft, ...]:
     """Return the prices to record."""
 
     def draft(item: PriceInput) -> PriceDraft:
-        price = _at("price", lambda: scalars.price(item.price))
         return PriceDraft(
-            item.symbol, price, item.priced_at, _at("source", lambda: scalars.text(item.source, "source"))
+            _at("symbol", lambda: _name(item.symbol)),
+            _at("price", lambda: scalars.price(item.price)),
+            item.priced_at,
+            _at("source", lambda: scalars.text(item.source, "source")),
         )
 
     return _each(given.prices, draft, "prices")
+
+
+def _name(value: str) -> str:
+    """Check what an asset, or a group of assets, is called; SYMBOL:CURRENCY:VENUE is the longest."""
+    return scalars.text(value, "symbol", longest=NAME_MAX)
 
 
 def _each(items: list[Any], read: Any, *path: str, most: int = MAX_ARRAY) -> tuple[Any, ...]:

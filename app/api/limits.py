@@ -9,6 +9,7 @@ the page sizes its variables really have, and answered as `extensions.cost`.
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from graphql import (
@@ -202,6 +203,16 @@ RULES_WITHOUT_INTROSPECTION = (*RULES, NoSchemaIntrospectionCustomRule)
 """Rule classes stand at module level and never change, or the validation cache would never find a document again."""
 
 
+class Documents(ParserCache):
+    """Parses, through the cache. What cannot be parsed is left for the schema to find, and to say as every error."""
+
+    def on_parse(self) -> Iterator[None]:
+        with suppress(GraphQLError):
+            context = self.execution_context
+            context.graphql_document = self.cached_parse_document(context.query, **context.parse_options)
+        yield
+
+
 class DocumentLimits(ValidationCache):
     """Validates (through the cache) with the rules above, refuses what costs too much, and answers the cost.
 
@@ -224,6 +235,8 @@ class DocumentLimits(ValidationCache):
         assert context.graphql_document is not None
         schema = context.schema._schema
         errors = self.cached_validate_document(schema, context.graphql_document, context.validation_rules)
+        if not errors:
+            errors = _choice(context.graphql_document, context._provided_operation_name)
         if not errors:
             self.cost = cost_of(context.graphql_document, schema, context.variables, context.operation_name)
             errors = [excess("cost", self.cost, COST_MAX)] if self.cost > COST_MAX else []
@@ -248,7 +261,7 @@ def extensions(*, introspection: bool) -> list[Callable[[], SchemaExtension]]:
     """Return the extensions that limit, parse and validate documents, in the order in which a schema takes them."""
     return [
         lambda: MaxTokensLimiter(TOKENS_MAX),
-        ParserCache,
+        Documents,
         DocumentLimits if introspection else DocumentLimitsWithoutIntrospection,
     ]
 
@@ -292,6 +305,14 @@ def cost_of(
         elif definition.default_value is not None:
             values[name] = _literal(definition.default_value)
     return Meter(schema, document, values).operation(operation).cost
+
+
+def _choice(document: DocumentNode, operation_name: str | None) -> list[GraphQLError]:
+    """Refuse a document with several operations when nobody says which to run."""
+    operations = sum(isinstance(definition, OperationDefinitionNode) for definition in document.definitions)
+    if operations == 1 or operation_name:
+        return []
+    return [GraphQLError(f"the document has {operations} operations; say in operationName which one to run")]
 
 
 def excess(what: str, found: int, allowed: int) -> GraphQLError:

@@ -28,7 +28,6 @@ from app.api.types_drift import Drift
 from app.api.types_plan import RebalancePlan, plan_of
 from app.api.types_portfolio import CallerInfo, Portfolio, Targets
 from app.api.types_scan import HealthScan, scan_of
-from app.core import scalars
 
 field = strawberry.field
 
@@ -154,7 +153,7 @@ class Mutation:
                 input.portfolio_id,
                 target_drafts(input.entries, "entries"),
                 expected=input.expected_version,
-                note=None if input.note is None else scalars.text(input.note, "note", longest=1000),
+                note=input.checked_note(),
                 dry_run=input.dry_run,
             )
             return {"targets": Targets.of(loaded), "drift": Drift.of(drift_actions.measure_loaded(loaded))}

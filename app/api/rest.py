@@ -55,6 +55,9 @@ def routes(services: Services, verifier: Verifier, hub: Hub) -> list[Route]:
                 return problem(request, error)
             except Unavailable:
                 return _problem(request, 503, "UNAVAILABLE", "the service is not available at present; try again", {})
+            except Exception:
+                log.exception("request_failed")
+                return _problem(request, 500, "INTERNAL", "internal error; the request id is in the logs", {})
 
         return Route(path, endpoint, methods=[method])
 

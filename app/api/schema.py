@@ -5,6 +5,8 @@ from typing import Any
 import strawberry
 from graphql import GraphQLError
 from strawberry.schema.config import StrawberryConfig
+from strawberry.types import ExecutionResult
+from strawberry.types.graphql import OperationType
 
 from app.api import errors, limits
 from app.api.graphql import PublicErrors, log_errors
@@ -15,7 +17,13 @@ from app.api.subscriptions import Subscription
 
 
 class Schema(strawberry.Schema):
-    """Logs what is ours; Strawberry would log whole documents."""
+    """Answers once or in a stream. Logs what is ours; Strawberry would log whole documents."""
+
+    async def execute(self, query: str | None, **given: Any) -> ExecutionResult:  # type: ignore[override]
+        """Answer once. A subscription is answered by a stream only."""
+        allowed = given.get("allowed_operation_types") or OperationType
+        given["allowed_operation_types"] = [kind for kind in allowed if kind is not OperationType.SUBSCRIPTION]
+        return await super().execute(query, **given)
 
     def process_errors(self, errors: list[GraphQLError], execution_context: Any = None) -> None:
         log_errors(errors)

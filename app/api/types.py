@@ -1,5 +1,6 @@
 """The schema's types of what is held and what is wanted, built from core values."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -141,11 +142,17 @@ class HoldingType(Node):
     lots: list[TaxLot] = field(description="Open tax lots, oldest first.")
 
 
+@strawberry.type(description="Page of holdings, in the order of accounts and purchases.")
+class HoldingConnection:
+    nodes: list[HoldingType] = field(description="The holdings.")
+    page_info: PageInfo = field(description="Where this page stands.")
+
+
 @exactly
-def holdings_of(snapshot: Snapshot, valuation: Valuation) -> list[HoldingType]:
-    """Return every holding of a portfolio, in the order of accounts and lots."""
+def holdings_of(snapshot: Snapshot, valuation: Valuation, holdings: Sequence[Holding]) -> list[HoldingType]:
+    """Return holdings of a portfolio as the schema shows them."""
     accounts = {account.id: Account.of(account) for account in snapshot.portfolio.accounts}
-    return [_holding(snapshot, valuation, holding, accounts[holding.account_id]) for holding in valuation.holdings]
+    return [_holding(snapshot, valuation, holding, accounts[holding.account_id]) for holding in holdings]
 
 
 def _holding(snapshot: Snapshot, valuation: Valuation, holding: Holding, account: Account) -> HoldingType:

@@ -10,13 +10,24 @@ from strawberry import ID, Info, Private
 from app.actions import alerts as alert_actions
 from app.actions import drift as drift_actions
 from app.actions import plans as plan_actions
+from app.actions import portfolios as portfolio_actions
 from app.actions import targets as target_actions
 from app.actions.portfolios import Loaded, TargetsMeta
 from app.api.graphql import Caller
 from app.api.inputs import TargetEntryInput, target_drafts
 from app.api.paging import After, First, page_info, page_size
 from app.api.scalars import CurrencyCode
-from app.api.types import Account, HoldingType, Money, Node, PageInfo, RebalancePolicy, TargetEntry, holdings_of, money
+from app.api.types import (
+    Account,
+    HoldingConnection,
+    Money,
+    Node,
+    PageInfo,
+    RebalancePolicy,
+    TargetEntry,
+    holdings_of,
+    money,
+)
 from app.api.types_alert import DriftAlertConnection, alert_of
 from app.api.types_drift import Drift, DriftLogConnection, DriftLogType
 from app.api.types_plan import RebalancePlanConnection, plan_of
@@ -111,9 +122,11 @@ class Portfolio(Node):
     def accounts(self) -> list[Account]:
         return [Account.of(account) for account in self.loaded.snapshot.portfolio.accounts]
 
-    @field(description="What is held: one row for each asset and account.")
-    def holdings(self) -> list[HoldingType]:
-        return holdings_of(self.loaded.snapshot, self.valuation)
+    @field(description="What is held: one for each asset and account.")
+    def holdings(self, first: First = 100, after: After = None) -> HoldingConnection:
+        page = portfolio_actions.holdings_page(self.valuation, page_size(first), after)
+        nodes = holdings_of(self.loaded.snapshot, self.valuation, page.items)
+        return HoldingConnection(nodes=nodes, page_info=page_info(page))
 
     @field(description="Targets in force; null until they are set for the first time.")
     def targets(self) -> Targets | None:
@@ -187,7 +200,7 @@ class Portfolio(Node):
         return RebalancePlanConnection(nodes=[plan_of(plan) for plan in page.items], page_info=page_info(page))
 
 
-@strawberry.type(description="Page of portfolios, newest first.")
+@strawberry.type(description="Page of portfolios, oldest first.")
 class PortfolioConnection:
     nodes: list[Portfolio] = field(description="The portfolios.")
     page_info: PageInfo = field(description="Where this page stands.")

@@ -5,6 +5,7 @@ from redis.asyncio import BlockingConnectionPool
 from redis.exceptions import RedisError
 
 from app.bus import jobs
+from app.core.errors import InvalidInput
 
 # What is raised while the server is away, starting, full or hung. A timeout is an OSError.
 AWAY = (RedisError, OSError)
@@ -33,13 +34,18 @@ class Backoff:
 
 def connect(redis_url: str, *, answer_s: float, connections: int) -> ArqRedis:
     """Return a client that waits `answer_s` for a connection and for an answer. It connects on its first use."""
-    pool = BlockingConnectionPool.from_url(
-        redis_url,
-        max_connections=connections,
-        timeout=answer_s,
-        socket_timeout=answer_s,
-        socket_connect_timeout=answer_s,
-    )
+    try:
+        pool = BlockingConnectionPool.from_url(
+            redis_url,
+            max_connections=connections,
+            timeout=answer_s,
+            socket_timeout=answer_s,
+            socket_connect_timeout=answer_s,
+        )
+    except ValueError:
+        raise InvalidInput(
+            "a Redis URL reads redis://host:port/0, rediss://host:port/0 or unix:///path?db=0", ["REDIS_URL"]
+        ) from None
     return ArqRedis(
         pool_or_conn=pool,
         job_serializer=jobs.encode,

@@ -1,17 +1,18 @@
 """From drafts to values: symbols looked up, defaults filled in. Offline and online lots are made here alike."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from decimal import Decimal
 
 from app.core import targets
 from app.core.document import PortfolioFile
-from app.core.drafts import LotDraft, basis_of, names_of
+from app.core.drafts import LotDraft, PortfolioDraft, basis_of, names_of
 from app.core.drift import Snapshot
 from app.core.errors import InvalidInput, SteelyardError
-from app.core.money import QUANTITY_PLACES, ROUNDED, round_half_even
+from app.core.money import MONEY_LIMIT, QUANTITY_LIMIT, QUANTITY_PLACES, ROUNDED, ZERO, exactly, plain, round_half_even
 from app.core.portfolio import Account, Asset, Market, Portfolio, TaxLot, rate
+from app.core.targets import TargetDraft
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,24 @@ def new_lots(
             lots.append(_new_lot(draft, names, market, base_currency, today))
         except SteelyardError as error:
             raise error.under(place) from None
+    _check_sums(lots)
     return lots
+
+
+@exactly
+def _check_sums(lots: Sequence[NewLot]) -> None:
+    """Refuse lots of one asset that together are more than a holding may be."""
+    held: dict[str, tuple[Decimal, Decimal]] = {}
+    for place, lot in enumerate(lots):
+        quantity, basis = held.get(lot.asset.id, (ZERO, ZERO))
+        quantity, basis = quantity + lot.quantity, basis + lot.basis
+        if quantity >= QUANTITY_LIMIT or basis >= MONEY_LIMIT:
+            raise InvalidInput(
+                f"the lots of {lot.asset.symbol} come to {plain(quantity)} units for {plain(basis)}; "
+                f"at most {plain(QUANTITY_LIMIT)} units and {plain(MONEY_LIMIT)} are possible",
+                [place, "quantity"],
+            )
+        held[lot.asset.id] = quantity, basis
 
 
 def _new_lot(draft: LotDraft, names: Mapping[str, Asset], market: Market, base_currency: str, today: date) -> NewLot:
@@ -59,18 +77,28 @@ def _new_lot(draft: LotDraft, names: Mapping[str, Asset], market: Market, base_c
 
 
 def snapshot_of(file: PortfolioFile) -> Snapshot:
-    """Return the snapshot a portfolio file describes, as of its own instant; ids are the file's names."""
-    names = names_of([asset for asset, _ in file.assets])
-    market = Market(
-        {asset.id: asset for asset, _ in file.assets}, {asset.id: price for asset, price in file.assets if price}
-    )
-    draft, today = file.portfolio, file.as_of.date()
+    """Return the snapshot a portfolio file describes, as of its own instant; ids are the file's names.
+
+    Every symbol must be among the file's assets, and mean one of them only.
+    """
+    assets = [asset for asset, _ in file.assets]
+    names = names_of(assets)
+    market = Market({asset.id: asset for asset in assets}, {asset.id: price for asset, price in file.assets if price})
+    try:
+        _check_names(file.portfolio, names, assets, complete=True)
+        return snapshot_from(file.portfolio, names, market, file.as_of)
+    except SteelyardError as error:
+        raise error.under("portfolio") from None
+
+
+def snapshot_from(draft: PortfolioDraft, names: Mapping[str, Asset], market: Market, as_of: datetime) -> Snapshot:
+    """Return the snapshot of a draft with these assets and prices; errors name the draft's field."""
     accounts = []
     for place, account in enumerate(draft.accounts):
         try:
-            lots = new_lots(account.lots, names, market, draft.base_currency, today)
+            lots = new_lots(account.lots, names, market, draft.base_currency, as_of.date())
         except SteelyardError as error:
-            raise error.under("portfolio", "accounts", place, "lots") from None
+            raise error.under("accounts", place, "lots") from None
         held = tuple(
             TaxLot(f"{account.name}:{index}", lot.asset.id, lot.quantity, lot.basis, lot.acquired_on, lot.acquired_on)
             for index, lot in enumerate(lots)
@@ -81,5 +109,55 @@ def snapshot_of(file: PortfolioFile) -> Snapshot:
     try:
         wanted = None if draft.targets is None else targets.parse(draft.targets, ids)
     except SteelyardError as error:
-        raise error.under("portfolio", "targets") from None
-    return Snapshot(portfolio, wanted, draft.policy, market, file.as_of)
+        raise error.under("targets") from None
+    return Snapshot(portfolio, wanted, draft.policy, market, as_of)
+
+
+def _check_names(draft: PortfolioDraft, names: Mapping[str, Asset], assets: Sequence[Asset], *, complete: bool) -> None:
+    """Refuse names that mean several of the file's assets and, where it must be complete, names of none of them."""
+    for name, path in _names_used(draft):
+        if name in names:
+            continue
+        meant = [asset.id for asset in assets if asset.id.startswith(f"{name}:")]
+        if meant:
+            raise InvalidInput(f"{name} may mean {', '.join(meant)[:200]}; write the one that is meant", path)
+        if complete:
+            raise InvalidInput(f"no asset of the file has the symbol {name}; add it to assets", path)
+
+
+def _names_used(draft: PortfolioDraft) -> Iterator[tuple[str, tuple[str | int, ...]]]:
+    for place, account in enumerate(draft.accounts):
+        for index, lot in enumerate(account.lots):
+            yield lot.symbol, ("accounts", place, "lots", index, "symbol")
+    for place, target in enumerate(draft.targets or ()):
+        for index, name in enumerate(target.assets):
+            yield name, ("targets", place, "assets", index)
+        if name := target.alone:
+            yield name, ("targets", place, "key")
+
+
+def in_full(file: PortfolioFile) -> PortfolioFile:
+    """Call what a file lists among its assets by the full name, so that it means the same beside other assets."""
+    assets = [asset for asset, _ in file.assets]
+    names = names_of(assets)
+    full = {name: asset.id for name, asset in names.items()}
+    draft = file.portfolio
+    try:
+        _check_names(draft, names, assets, complete=False)
+    except SteelyardError as error:
+        raise error.under("portfolio") from None
+    accounts = tuple(
+        replace(account, lots=tuple(replace(lot, symbol=full.get(lot.symbol, lot.symbol)) for lot in account.lots))
+        for account in draft.accounts
+    )
+    wanted = None if draft.targets is None else tuple(_target_in_full(target, full) for target in draft.targets)
+    facts = tuple(replace(fact, symbol=full.get(fact.symbol, fact.symbol)) for fact in file.transactions)
+    return replace(file, portfolio=replace(draft, accounts=accounts, targets=wanted), transactions=facts)
+
+
+def _target_in_full(draft: TargetDraft, full: Mapping[str, str]) -> TargetDraft:
+    """The key stays what it was: the one given, or the first symbol as it was written."""
+    if draft.assets:
+        key = draft.key or draft.assets[0]
+        return replace(draft, key=key, assets=tuple(full.get(name, name) for name in draft.assets))
+    return replace(draft, assets=(full[draft.alone],)) if draft.alone in full else draft

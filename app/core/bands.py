@@ -19,6 +19,8 @@ from app.core.money import HUNDRED, ONE, PERCENT_PLACES, ZERO, exactly, plain, r
 
 
 class BandKind(Enum):
+    """How a tolerance band is made."""
+
     ABSOLUTE = "ABSOLUTE"
     RELATIVE = "RELATIVE"
     HYBRID = "HYBRID"

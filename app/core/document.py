@@ -19,10 +19,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final, TypeVar
 
-from app.core import scalars, targets
+from app.core import bands, scalars, targets
 from app.core.bands import HYBRID_ABSOLUTE, HYBRID_RELATIVE, SMART, Band, BandKind, Destination
 from app.core.costs import Costs
 from app.core.drafts import (
+    MAX_NAME_LENGTH,
     AccountDraft,
     LotDraft,
     PortfolioDraft,
@@ -88,8 +89,7 @@ class Fields:
     def end(self) -> None:
         """Refuse fields that nobody asked for: a misspelt field would be a silent default."""
         if self.left:
-            name = next(iter(self.left))
-            raise InvalidInput(f"there is no field {str(name)[:40]!r} here", [str(name)[:40]])
+            raise InvalidInput(f"there is no field {str(next(iter(self.left)))[:40]!r} here")
 
     def _read(self, name: str, value: object, read: Callable[[object], T], *places: int) -> T:
         try:
@@ -102,7 +102,7 @@ def parse(document: object, now: datetime) -> PortfolioFile:
     """Read a file; every error names its path. `now` stands in for an absent asOf."""
     fields = Fields(document)
     version = fields.take("steelyard", lambda value: value)
-    if version != VERSION:
+    if type(version) is not int or version != VERSION:  # true and 1.0 equal 1
         raise InvalidInput(
             f"this is file version {str(version)[:20]!r}; only version {VERSION} is known", ["steelyard"]
         )
@@ -116,6 +116,13 @@ def parse(document: object, now: datetime) -> PortfolioFile:
     portfolio = fields.take("portfolio", read_portfolio)
     transactions = fields.each("transactions", read_transaction) or ()
     fields.end()
+    accounts = {account.name for account in portfolio.accounts}
+    for place, fact in enumerate(transactions):
+        if fact.account not in accounts:
+            raise InvalidInput(
+                f"the portfolio has no account {fact.account}; it has {', '.join(sorted(accounts))[:200]}",
+                ["transactions", place, "account"],
+            )
     return PortfolioFile(as_of, assets, portfolio, transactions)
 
 
@@ -202,7 +209,8 @@ def _account(item: object, base_currency: str) -> AccountDraft:
     for place, (currency, balance) in enumerate(fields.each("balances", _balance) or ()):
         if currency in cash:
             raise Duplicate(f"cash in {currency} is given twice", ["balances", place])
-        cash[currency] = balance
+        if balance:
+            cash[currency] = balance
     lots = fields.each("lots", read_lot) or ()
     fields.end()
     return AccountDraft(name, kind, cash, lots)
@@ -230,7 +238,7 @@ def read_lot(item: object) -> LotDraft:
 
 def _name(value: object) -> str:
     """A symbol, or symbol:currency[:venue] where the symbol alone means several assets."""
-    return scalars.text(value, "symbol", longest=64)
+    return scalars.text(value, "symbol", longest=MAX_NAME_LENGTH)
 
 
 def read_target(item: object) -> TargetDraft:
@@ -269,7 +277,7 @@ def make_band(
     floor: Decimal | None,
     cap: Decimal | None,
 ) -> Band:
-    """Make a band of the one kind that is given; floor and cap go with relative only."""
+    """Make a band of the one kind that is given; floor and cap go with relative only, floor not above cap."""
     given = [
         name
         for name, value in (("absolute", absolute), ("relative", relative), ("hybrid", hybrid))
@@ -285,7 +293,7 @@ def make_band(
         return hybrid
     if absolute is not None:
         return Band(BandKind.ABSOLUTE, absolute=absolute)
-    return SMART if smart else Band(BandKind.RELATIVE, relative=relative, floor=floor, cap=cap)
+    return SMART if smart else bands.check(Band(BandKind.RELATIVE, relative=relative, floor=floor, cap=cap))
 
 
 def _hybrid(item: object) -> Band:
@@ -303,14 +311,18 @@ def read_policy(item: object) -> Policy:
     def percent(name: str, otherwise: Decimal) -> Decimal:
         return fields.take(name, lambda value: scalars.percent(value, name), otherwise)
 
-    ages = fields.each("maxPriceAge", _age) or ()
+    ages: dict[AssetClass, int] = {}
+    for place, (asset_class, age) in enumerate(fields.each("maxPriceAge", _age) or ()):
+        if asset_class in ages:
+            raise Duplicate(f"the age of {asset_class.value} is given twice", ["maxPriceAge", place])
+        ages[asset_class] = age
     policy = Policy(
         default_band=fields.take("defaultBand", read_band, default.default_band),
         warn_at=percent("warnAt", default.warn_at),
         alert_on_warning=fields.take("alertOnWarning", read_bool, default.alert_on_warning),
         alert_after=fields.take("alertAfter", _count, default.alert_after),
         recover_after=fields.take("recoverAfter", _count, default.recover_after),
-        max_price_age_s={**default.max_price_age_s, **dict(ages)},
+        max_price_age_s={**default.max_price_age_s, **ages},
         destination=fields.take(
             "destination", lambda value: scalars.member(Destination, value, "destination"), default.destination
         ),

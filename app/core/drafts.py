@@ -15,6 +15,7 @@ from app.core.trades import TradeSide
 
 MAX_ACCOUNTS: Final = 50
 MAX_LOTS: Final = 20_000
+MAX_NAME_LENGTH: Final = 32 + 1 + 10 + 1 + 32  # symbol:currency:venue, each as long as it may be
 
 
 @dataclass(frozen=True, slots=True)

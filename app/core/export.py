@@ -1,6 +1,6 @@
 """Writing the portfolio file and the offline answers: what `document.parse` reads back to the same values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from app.core.bands import Band, BandKind, Destination
@@ -18,12 +18,13 @@ MONEY_SHOWN = 8
 
 
 def render(snapshot: Snapshot, transactions: Sequence[TransactionDraft] = ()) -> dict[str, Any]:
-    """Return the portfolio file of a snapshot. Unit cost = basis / quantity, half-even to 18 decimals."""
+    """Return the portfolio file of a snapshot; `transactions` call assets by the names of `names_by_id`.
+
+    Unit cost = basis / quantity, half-even to 18 decimals: read back, the basis is the same to the last of its 10
+    decimals for lots below 1e8 units, and within quantity x 5e-19 for larger ones.
+    """
     market, portfolio = snapshot.market, snapshot.portfolio
-    by_name = names_of(list(market.assets.values()))
-    names: dict[str, str] = {}
-    for name, asset in by_name.items():
-        names[asset.id] = min(names.get(asset.id, name), name, key=len)
+    names = names_by_id(market.assets.values())
     document: dict[str, Any] = {
         "steelyard": VERSION,
         "asOf": write_instant(snapshot.as_of),
@@ -40,6 +41,14 @@ def render(snapshot: Snapshot, transactions: Sequence[TransactionDraft] = ()) ->
     if transactions:
         document["transactions"] = [_transaction(item) for item in transactions]
     return document
+
+
+def names_by_id(assets: Iterable[Asset]) -> dict[str, str]:
+    """Return what each asset is called in a file: its symbol, with currency and venue where that is not enough."""
+    names: dict[str, str] = {}
+    for name, asset in names_of(list(assets)).items():
+        names[asset.id] = min(names.get(asset.id, name), name, key=len)
+    return names
 
 
 def _asset(asset: Asset, price: Price | None) -> dict[str, Any]:
@@ -65,7 +74,8 @@ def _asset(asset: Asset, price: Price | None) -> dict[str, Any]:
             "halfSpread": plain(asset.costs.half_spread * HUNDRED),
         }
     if price:
-        item |= {"price": plain(price.value), "pricedAt": write_instant(price.priced_at), "source": price.source}
+        item |= {"price": plain(price.value), "pricedAt": write_instant(price.priced_at)}
+        item |= {"source": price.source} if price.source else {}
     return item
 
 
@@ -125,7 +135,7 @@ def _policy(policy: Policy) -> dict[str, Any]:
         "longTermRate": plain(policy.long_term_rate),
         "planLifetime": write_duration(policy.plan_lifetime_s),
     }
-    if policy.destination is Destination.SHARE:
+    if policy.band_kept or policy.destination is Destination.SHARE:
         item["bandKept"] = plain(policy.band_kept * HUNDRED)
     ages = [(kind, age) for kind, age in policy.max_price_age_s.items() if age != MAX_PRICE_AGE_S[kind]]
     if ages:

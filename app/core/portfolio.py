@@ -19,6 +19,8 @@ from app.core.money import ONE, RATE_DIGITS, ROUNDED, ZERO, exactly, round_signi
 
 
 class AssetClass(Enum):
+    """Broad class of an asset; the price of CASH is an exchange rate."""
+
     STOCK = "STOCK"
     ETF = "ETF"
     FUND = "FUND"
@@ -30,6 +32,8 @@ class AssetClass(Enum):
 
 
 class AccountKind(Enum):
+    """Tax treatment of an account."""
+
     TAXABLE = "TAXABLE"
     TAX_DEFERRED = "TAX_DEFERRED"
     TAX_EXEMPT = "TAX_EXEMPT"

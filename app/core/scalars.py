@@ -1,6 +1,7 @@
 """The scalars of the API and of the portfolio file: text in, values out, and back. One gate for both."""
 
 import re
+import unicodedata
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -22,6 +23,8 @@ from app.core.money import (
 
 E = TypeVar("E", bound=Enum)
 
+# Control characters and line ends; and halves of a character, which no database and no terminal takes.
+_UNFIT: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _CURRENCY: Final = re.compile(r"[A-Z][A-Z0-9]{1,9}")
 _SYMBOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-_/ ]{0,31}")
 _INSTANT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z")
@@ -86,9 +89,13 @@ def text(value: object, what: str, *, longest: int = 200) -> str:
     """Text of 1 to `longest` characters without control characters or surrounding space."""
     if not isinstance(value, str):
         raise InvalidInput(f"{what} must be text, not {type(value).__name__}")
-    if not 1 <= len(value) <= longest or value != value.strip() or any(ord(sign) < 32 for sign in value):
+    if not 1 <= len(value) <= longest or value != value.strip() or any(map(_is_unfit, value)):
         raise InvalidInput(f"{what} must be 1 to {longest} characters without control characters or space around it")
     return value
+
+
+def _is_unfit(sign: str) -> bool:
+    return unicodedata.category(sign) in _UNFIT
 
 
 def instant(value: object, what: str = "time") -> datetime:

@@ -27,6 +27,11 @@ class TargetDraft:
     asset_class: AssetClass | None = None
     band: Band | None = None
 
+    @property
+    def alone(self) -> str:
+        """The key where it is the only name of an asset, else nothing: beside assets or a class it is a mere label."""
+        return "" if self.assets or self.asset_class or self.key == CASH else self.key or ""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -59,8 +64,8 @@ class Targets:
 
 
 def symbols_of(drafts: Sequence[TargetDraft]) -> set[str]:
-    """Return every symbol the drafts may mean, so that the shell can look them up in one go."""
-    return {symbol for draft in drafts for symbol in (*draft.assets, draft.key or "") if symbol}
+    """Return every symbol the drafts mean, so that the shell can look them up in one go."""
+    return {symbol for draft in drafts for symbol in (*draft.assets, draft.alone) if symbol}
 
 
 def parse(drafts: Sequence[TargetDraft], ids: Mapping[str, str], version: int | None = None) -> Targets:

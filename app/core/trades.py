@@ -10,8 +10,10 @@ from app.core import lots
 from app.core.costs import TradeCosts, affordable, cost_of
 from app.core.lots import LotSale
 from app.core.money import (
+    EXACT,
     HUNDRED,
     MONEY_PLACES,
+    QUANTITY_LIMIT,
     QUANTITY_PLACES,
     ROUNDED,
     ZERO,
@@ -19,6 +21,7 @@ from app.core.money import (
     exactly,
     floor_to_step,
     plain,
+    quantum,
     quotient_down,
     round_down,
     round_half_even,
@@ -27,8 +30,12 @@ from app.core.money import (
 from app.core.policy import Policy
 from app.core.portfolio import Account, AccountKind, Asset, Holding, Portfolio, Price, TaxLot
 
+MOST_UNITS = EXACT.subtract(QUANTITY_LIMIT, quantum(QUANTITY_PLACES))  # of one order: what a holding may be at most
+
 
 class TradeSide(Enum):
+    """Direction of a trade."""
+
     BUY = "BUY"
     SELL = "SELL"
 
@@ -176,7 +183,8 @@ class Desk:
         for account_id in sorted(self.cash, key=lambda name: -self.cash[name]):
             purse = min(self.cash[account_id], spendable - used)
             value = min(left, affordable(asset.costs, purse))
-            quantity = floor_to_step(quotient_down(value, quote.unit, 18), asset.quantity_step)
+            units = min(quotient_down(value, quote.unit, 18), MOST_UNITS)
+            quantity = floor_to_step(units, asset.quantity_step)
             if not quantity or self._dust(asset, quote, quantity * quote.unit, quantity, exit_=False):
                 break
             value = quantity * quote.unit

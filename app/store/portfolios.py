@@ -101,7 +101,7 @@ async def lock_portfolio(owner_id: int, tx: Tx, portfolio_id: str) -> StoredPort
     )
     found = await load_portfolio(owner_id, tx, portfolio_id)
     if found is None:
-        raise NotFound("portfolio", portfolio_id)
+        raise NotFound("portfolio", portfolio_id, ["portfolioId"])
     return found
 
 

@@ -84,7 +84,7 @@ async def replace_targets(
     meta = TargetsMeta(ids.encode(ids.TARGETS, uuid := new_uuid()), version, author, note, now)
     version_key = await _open_version(owner_id, tx, portfolio, meta, uuid)
     await _write_entries(tx, version_key, targets)
-    await tx.execute("UPDATE target_versions SET sealed = true WHERE id = $1", version_key)
+    await tx.execute("UPDATE target_versions SET sealed = true WHERE owner_id = $1 AND id = $2", owner_id, version_key)
     await tx.execute(
         "UPDATE portfolios SET targets_id = $3, updated_at = $4 WHERE owner_id = $1 AND id = $2",
         owner_id,
@@ -144,7 +144,7 @@ async def load_targets_history(
     rows = await tx.fetch(
         f"""
         SELECT t.public_id, t.version, t.author, t.note, t.effective_at, {ENTRIES} AS entries FROM target_versions t
-        WHERE t.owner_id = $1 AND t.portfolio_id = $2 AND t.sealed AND ($3::int IS NULL OR t.version < $3)
+        WHERE t.owner_id = $1 AND t.portfolio_id = $2 AND t.sealed AND ($3::bigint IS NULL OR t.version < $3)
         ORDER BY t.version DESC LIMIT $4
         """,
         owner_id,

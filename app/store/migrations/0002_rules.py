@@ -216,7 +216,7 @@ CREATE TABLE domain_clock (
     id smallint PRIMARY KEY DEFAULT 1 CHECK (id = 1),
     anchored_wall timestamptz NOT NULL,
     anchored_domain timestamptz NOT NULL,
-    rate numeric NOT NULL CHECK (rate > 0 AND rate < 1e9)
+    rate numeric NOT NULL CHECK (rate >= 0 AND rate < 1e9)
 );
 INSERT INTO domain_clock (anchored_wall, anchored_domain, rate) VALUES ('epoch', 'epoch', 1);
 """
