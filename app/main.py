@@ -1,8 +1,12 @@
 """The API's composition root: settings to connections to routes, and the order in which they start and stop."""
 
 import asyncio
+import signal
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
+from types import FrameType
 from typing import Any
 
 from starlette.applications import Starlette
@@ -43,6 +47,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
                 *rest.routes(services, verifier, hub),
                 Route("/readyz", _ready(services)),
             ]
+            _before_stopping(hub.close)
             try:
                 yield
             finally:
@@ -52,6 +57,28 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
 
     app = Starlette(routes=[Route("/healthz", _healthy)], lifespan=lifespan)
     return Edge(app, settings, new_request_id)
+
+
+def _before_stopping(act: Callable[[], None]) -> None:
+    """Run `act` when we are told to stop: the server waits for open streams, so they must end first."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        handler = signal.getsignal(number)
+        if callable(handler):
+            signal.signal(number, partial(_act_first, loop, act, handler))
+
+
+def _act_first(
+    loop: asyncio.AbstractEventLoop,
+    act: Callable[[], None],
+    handler: Callable[[int, FrameType | None], Any],
+    number: int,
+    frame: FrameType | None,
+) -> None:
+    loop.call_soon_threadsafe(act)
+    handler(number, frame)
 
 
 async def _healthy(_: Request) -> JSONResponse:

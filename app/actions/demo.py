@@ -4,7 +4,7 @@ One exchange day passes in `DAY_S` seconds of the wall clock. Prices go the way 
 """
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -62,12 +62,13 @@ async def replay(services: Services, data: Path) -> None:
         await _record(services, series, closes, at)
     await _set_clock(services, demo_prices.closed_at(LAST_DAY), Decimal(0))
     log.info("replay_over", day=str(LAST_DAY))
+    await asyncio.Event().wait()  # for ever: a process that ends is started again
 
 
 async def _wait_until(services: Services, at: datetime) -> None:
-    """Wait until the domain clock, which somebody may move, has reached an instant."""
-    while (left := (at - await access.domain_now(services)) / timedelta(seconds=float(RATE))) > 0:
-        await asyncio.sleep(min(left, LOOK_S))
+    """Wait until the domain clock, a row that somebody may move, has reached an instant."""
+    while await access.domain_now(services) < at:  # noqa: ASYNC110 - a row gives no event to wait for
+        await asyncio.sleep(LOOK_S)
 
 
 async def _seed(services: Services, data: Path) -> None:

@@ -31,6 +31,14 @@ class Hub:
         self._services = services
         self._waiting: dict[int, set[asyncio.Event]] = defaultdict(set)
         self._nudged = asyncio.Event()
+        self.closed = False
+
+    def close(self) -> None:
+        """End every stream: the process is about to stop, and clients go on elsewhere from their cursors."""
+        self.closed = True
+        for waiting in self._waiting.values():
+            for wake in waiting:
+                wake.set()
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -85,10 +93,10 @@ class Hub:
 async def follow(
     services: Services, hub: Hub, owner_id: int, after: str | None, portfolio_ids: Sequence[str] | None = None
 ) -> AsyncIterator[Event]:
-    """Yield an owner's events after a cursor, for ever, each once; from now on when there is no cursor."""
+    """Yield an owner's events after a cursor, each once, until the hub closes; from now on when there is no cursor."""
     with hub.listen(owner_id) as wake:
         cursor = after
-        while True:
+        while not hub.closed:
             wake.clear()
             try:
                 cursor, page = await _read(services, owner_id, cursor, portfolio_ids)
@@ -107,5 +115,5 @@ async def _read(
 ) -> tuple[str, list[Event]]:
     """Return a page of events after a cursor, and the cursor: that of now when there was none."""
     async with services.store.owned(owner_id) as tx:
-        start = cursor or await events.current_cursor(tx)
+        start = await events.current_cursor(tx) if cursor is None else cursor
         return start, await events.load_events(owner_id, tx, start, PAGE, portfolio_ids)

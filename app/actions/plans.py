@@ -32,6 +32,7 @@ from app.store.plans import Claimed, Made
 
 WAIT_MAX_S: Final = 30
 POLL_S: Final = 0.1
+ATTEMPTS_MAX: Final = 5
 PENDING: Final = (PlanStatus.QUEUED, PlanStatus.COMPUTING)
 SWEEP_MAX: Final = 1000
 
@@ -143,6 +144,10 @@ async def compute(services: Services, owner_id: int, plan_id: str) -> None:
     if claimed is None:
         return
     await services.bus.nudge("plan", [owner_id])
+    if claimed.version > ATTEMPTS_MAX + 1:
+        message = f"making it was tried {ATTEMPTS_MAX} times and never ended; it may need more memory than there is"
+        await _fail(services, owner_id, claimed, "INTERNAL", message, now)
+        return
     async with services.store.owned(owner_id, reading=True) as tx:
         loaded = await reading.load_snapshot(owner_id, tx, claimed.portfolio_id, now)
     assert loaded
