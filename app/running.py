@@ -203,6 +203,7 @@ def _introduce(settings: Settings, firsts: dict[str, str], out: Console) -> None
 
 def doctor(settings: Settings, out: Console) -> bool:
     """Say of the keys, the database and Redis whether they are as they should be."""
+    logs.configure(settings.model_copy(update={"log_level": "ERROR"}))  # what is wrong is said below, once
     checks = [("keys", _check_keys(settings)), *asyncio.run(_check_servers(settings))]
     for name, trouble in checks:
         out.print(f"{name}: {trouble or 'ok'}", markup=False, highlight=False, soft_wrap=True)

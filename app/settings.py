@@ -17,15 +17,18 @@ class Settings(BaseSettings):
 
     database_url: str = Field(
         default="",
+        repr=False,
         validation_alias="DATABASE_URL",
         description="PostgreSQL for the application's role; empty: `up` and `demo` bring their own server.",
     )
     migrate_database_url: str = Field(
         default="",
+        repr=False,
         description="PostgreSQL for the role that owns the tables, used by `migrate` alone; empty is DATABASE_URL.",
     )
     redis_url: str = Field(
         default="",
+        repr=False,
         validation_alias="REDIS_URL",
         description="Valkey or Redis; empty: `up` and `demo` bring their own server.",
     )
@@ -39,7 +42,9 @@ class Settings(BaseSettings):
 
     jwt_issuer: str = Field(default="steelyard", description="Issuer a token must name.")
     jwt_audience: str = Field(default="steelyard", description="Audience a token must name.")
-    jwt_secret: str = Field(default="", description="HS256 secret of at least 32 bytes; empty turns HS256 off.")
+    jwt_secret: str = Field(
+        default="", repr=False, description="HS256 secret of at least 32 bytes; empty turns HS256 off."
+    )
     jwt_key_file: Path | None = Field(
         default=None, description="PEM file with the public key of RS256, ES256 or EdDSA tokens."
     )
@@ -73,7 +78,6 @@ class Settings(BaseSettings):
 
     log_format: Literal["console", "json"] = Field(default="json", description="How log lines are written.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
-
 
     @field_validator("scan_period_s")
     @classmethod

@@ -152,7 +152,7 @@ async def _import_lots(context: Context, portfolio_id: str, rows: Sequence[tuple
     by_account: dict[str, list[LotDraft]] = {}
     for line, (name, draft) in rows:
         if name not in accounts:
-            raise InvalidInput(f"line {line}: {_no_account(name, accounts)}", ["account"])
+            raise InvalidInput(f"line {line}: {_no_account(name, accounts)}")
         by_account.setdefault(name, []).append(draft)
     kept = sum(len(account.lots) for name, account in accounts.items() if name not in by_account)
     if kept + len(rows) > MAX_LOTS:
@@ -177,7 +177,7 @@ async def _check_kinds(
     for line, (draft, kind) in rows:
         if kinds.get(draft.account, kind) is not kind:
             found = kinds[draft.account].value
-            raise InvalidInput(f"line {line}: account {draft.account} is {found}, not {kind.value}", ["account_kind"])
+            raise InvalidInput(f"line {line}: account {draft.account} is {found}, not {kind.value}")
 
 
 async def record_transactions(

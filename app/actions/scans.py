@@ -103,6 +103,7 @@ async def measure_chunk(services: Services, bucket_text: str, number: int) -> No
     # A thread, not a process: a chunk is worth less than sending it there and back.
     measured = await asyncio.to_thread(measure_all, loaded)
     async with services.store.shared() as tx:
+        await alerts.scan_take_turn(tx)
         if not await scans.claim_chunk(tx, bucket, number, wall_now()):
             return
         owners = await _write(tx, bucket, number, chunk.as_of, measured, failed=len(loaded) - len(measured))

@@ -27,6 +27,8 @@ _FIELDS: Final = """
     a.raised_at, a.escalated_at, a.acknowledged_at, a.acknowledged_by, a.resolved_at
 """
 
+_TURN: Final = 0x5354_4545_4C41_4C52  # any fixed number; advisory locks are per database
+
 
 @dataclass(frozen=True, slots=True)
 class Alert:
@@ -55,6 +57,15 @@ class Decided:
     owner_id: int
     portfolio_row_id: int
     decision: Decision
+
+
+async def scan_take_turn(tx: Tx) -> None:
+    """Begin a transaction that decides, before its first write, so that nobody acknowledges an alert beside it.
+
+    Events are told in the order in which their transactions began to write: of an alert that is acknowledged and then
+    resolved side by side, the end could be told first.
+    """
+    await tx.execute("SELECT pg_advisory_xact_lock_shared($1)", _TURN)
 
 
 async def load_states(owner_id: int, tx: Tx, portfolio_row_id: int) -> dict[str, SleeveState]:
@@ -267,6 +278,7 @@ async def load_alerts(
 
 async def acknowledge_alert(owner_id: int, tx: Tx, alert_id: str, *, actor: str, now: datetime) -> Alert:
     """Mark an open alert as seen; seen again stays as it was. Raises NotFound, or InvalidState once it is resolved."""
+    await tx.execute("SELECT pg_advisory_xact_lock($1)", _TURN)
     row = await tx.row(
         f"""
         UPDATE alerts a SET status = 'ACKNOWLEDGED', acknowledged_at = $3, acknowledged_by = $4

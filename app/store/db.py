@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from tortoise.context import TortoiseContext
-from tortoise.exceptions import DBConnectionError
+from tortoise.exceptions import DBConnectionError, OperationalError
 from tortoise.migrations.executor import MigrationExecutor
 from tortoise.transactions import in_transaction
 
@@ -188,9 +188,15 @@ async def migrate(url: str) -> list[str]:
             async with in_transaction() as connection:
                 await connection.execute_query("SELECT pg_advisory_xact_lock($1)", [MIGRATE_LOCK])
                 executor = MigrationExecutor(connection, config["apps"])
-                # The executor asks for applied migrations first, and in a transaction that must not fail.
-                await executor.recorder.ensure_schema(executor._schema_editor(atomic=False))
-                await executor.migrate(progress=note)
+                try:
+                    # The executor asks for applied migrations first, and in a transaction that must not fail.
+                    await executor.recorder.ensure_schema(executor._schema_editor(atomic=False))
+                    await executor.migrate(progress=note)
+                except OperationalError as error:
+                    if not isinstance(error.__cause__, asyncpg.InsufficientPrivilegeError):
+                        raise
+                    message = f"{error}; migrations need the role that owns the tables"
+                    raise InvalidInput(message, ["STEELYARD_MIGRATE_DATABASE_URL"]) from None
     return applied
 
 

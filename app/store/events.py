@@ -79,7 +79,7 @@ async def load_events(
     owner_id: int, tx: Tx, after: str | None, limit: int, portfolio_ids: Sequence[str] | None = None
 ) -> list[Event]:
     """Return an owner's events after a cursor, in the order of commits; from the beginning when there is none."""
-    xid, event_id = ("0", 0) if after is None else _place_of(after)
+    xid, event_id = _place_of(after) if after else ("0", 0)
     rows = await tx.fetch(
         f"""
         SELECT o.xid::text AS xid, o.id, p.public_id, o.topic, o.subject, o.payload, o.created_at

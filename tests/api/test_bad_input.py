@@ -1,0 +1,381 @@
+"""What is wrong with an input is said with its place, its code and its numbers, and nothing is stored."""
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pytest
+from graphql import build_schema
+
+from app.api.schema import printed
+from tests.api.conftest import Api, Caller, portfolio_of
+
+NUL: Final = "a\u0000b"
+TEXT: Final = "must be 1 to 200 characters without control characters or space around it"
+NAME: Final = "symbol must be 1 to 64 characters without control characters or space around it"
+
+
+@dataclass(frozen=True)
+class Case:
+    """An input, and the error it ends with. `$portfolio`, `$account` and `$alert` stand for ids."""
+
+    mutation: str
+    given: dict[str, Any]
+    message: str
+    path: str
+    code: str = "INVALID"
+    more: dict[str, object] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.mutation} {self.path} {self.message[:40]}"
+
+
+def create(message: str, path: str, code: str = "INVALID", **given: Any) -> Case:
+    return Case("portfolioCreate", {"name": "New", **given}, message, path, code)
+
+
+def lot(message: str, path: str, **given: Any) -> Case:
+    lots = [{"symbol": "AAA", "quantity": "1", "unitCost": "1"}, {"symbol": "AAA", "quantity": "1", **given}]
+    return Case("holdingsImport", {"accountId": "$account", "lots": lots}, message, f"lots 1 {path}")
+
+
+def entry(message: str, path: str, code: str = "INVALID", **given: Any) -> Case:
+    entries = [{"key": "AAA", "percent": "60"}, {"key": "BBB", "percent": "40", **given}]
+    return Case("targetsSet", {"portfolioId": "$portfolio", "entries": entries}, message, f"entries {path}", code)
+
+
+def band(message: str, path: str = "", **given: Any) -> Case:
+    return entry(message, f"1 band {path}".strip(), band=given)
+
+
+def policy(message: str, path: str, **given: Any) -> Case:
+    return Case("portfolioUpdate", {"portfolioId": "$portfolio", "policy": given}, message, f"policy {path}")
+
+
+def asset(message: str, path: str, **given: Any) -> Case:
+    return Case("assetUpsert", {"symbol": "NEW", "assetClass": "STOCK", **given}, message, path)
+
+
+def price(message: str, path: str, **given: Any) -> Case:
+    prices = [{"symbol": "BBB", "price": "51"}, {"symbol": "AAA", "price": "101", **given}]
+    return Case("pricesRecord", {"prices": prices}, message, f"prices 1 {path}")
+
+
+def plan(message: str, path: str, code: str = "INVALID", **given: Any) -> Case:
+    return Case("rebalancePropose", {"portfolioId": "$portfolio", **given}, message, path, code)
+
+
+CASES: Final = [
+    # portfolioCreate
+    create(f"name {TEXT}", "name", name=""),
+    create(f"name {TEXT}", "name", name=" x"),
+    create(f"name {TEXT}", "name", name=NUL),
+    create(f"name {TEXT}", "name", name="x" * 201),
+    create("there are 0 accounts; 1 to 50 are allowed", "accounts", "LIMIT_EXCEEDED", accounts=[]),
+    create(
+        "there are 51 accounts; 1 to 50 are allowed",
+        "accounts",
+        "LIMIT_EXCEEDED",
+        accounts=[{"name": str(number)} for number in range(51)],
+    ),
+    create("two accounts are called A", "accounts 1 name", "DUPLICATE", accounts=[{"name": "A"}, {"name": "A"}]),
+    create("cash -1 is below 0", "accounts 0 cash", accounts=[{"cash": "-1"}]),
+    create(
+        "amount -0.5 is below 0",
+        "accounts 0 balances 1 amount",
+        accounts=[{"balances": [{"amount": "1", "currency": "EUR"}, {"amount": "-0.5", "currency": "GBP"}]}],
+    ),
+    create(
+        "cash in EUR is given twice",
+        "accounts 0 balances 1",
+        "DUPLICATE",
+        accounts=[{"balances": [{"amount": "1", "currency": "EUR"}] * 2}],
+    ),
+    create(
+        "no asset has the symbol NOPE; an operator can add it",
+        "accounts 1 lots 0 symbol",
+        accounts=[{"name": "A"}, {"name": "B", "lots": [{"symbol": "NOPE", "quantity": "1"}]}],
+    ),
+    Case(
+        "portfolioCreate",
+        {"name": "New", "targets": [{"key": "AAA", "percent": "99.5"}]},
+        "targets sum to 99.5; 0.5 is missing",
+        "targets",
+        "TARGETS_SUM",
+        {"__typename": "TargetsSumError", "sum": "99.5", "missing": "0.5"},
+    ),
+    create("minTrade -1 is below 0", "policy minTrade", policy={"minTrade": "-1"}),
+    create(f"idempotencyKey {TEXT}", "idempotencyKey", idempotencyKey=""),
+    # portfolioUpdate
+    Case("portfolioUpdate", {"portfolioId": "$portfolio", "name": ""}, f"name {TEXT}", "name"),
+    Case(
+        "portfolioUpdate",
+        {"portfolioId": "$portfolio", "expectedVersion": 7},
+        "portfolio is at version 2, not 7; read it again and repeat the change",
+        "expectedVersion",
+        "VERSION_CONFLICT",
+        {"__typename": "VersionConflictError", "expectedVersion": 7, "actualVersion": 2},
+    ),
+    policy("warnAt is null; leave it out to keep it", "warnAt", warnAt=None),
+    policy("alertAfter is 0; it must be from 1 to 1000", "alertAfter", alertAfter=0),
+    policy("recoverAfter is 1001; it must be from 1 to 1000", "recoverAfter", recoverAfter=1001),
+    policy("minTrade -0.01 is below 0", "minTrade", minTrade="-0.01"),
+    policy(
+        "minTrade 0.00000000001 has 11 decimal places; at most 10 are allowed", "minTrade", minTrade="0.00000000001"
+    ),
+    policy(
+        "a band is exactly one of absolute, relative, hybrid and smart; none is given", "defaultBand", defaultBand={}
+    ),
+    # holdingsImport
+    lot(NAME, "symbol", symbol=""),
+    lot(NAME, "symbol", symbol=NUL),
+    lot(NAME, "symbol", symbol="x" * 65),
+    lot("no asset has the symbol NOPE; an operator can add it", "symbol", symbol="NOPE"),
+    lot("quantity is 0; it must be more", "quantity", quantity="0"),
+    lot("quantity -3 is below 0", "quantity", quantity="-3"),
+    lot("quantity 1000000000000000 must be smaller than 1000000000000000", "quantity", quantity="1" + "0" * 15),
+    lot("unitCost -1 is below 0", "unitCost", unitCost="-1"),
+    lot("unitCost 1000000000000 must be smaller than 1000000000000", "unitCost", unitCost="1000000000000"),
+    lot("acquiredOn 9999-12-31 is after today, ", "acquiredOn", acquiredOn="9999-12-31"),
+    Case("holdingsImport", {"accountId": "$account", "lots": [], "cash": "-1"}, "cash -1 is below 0", "cash"),
+    Case(
+        "holdingsImport",
+        {"accountId": "$account", "lots": [], "balances": [{"amount": "-1", "currency": "EUR"}]},
+        "amount -1 is below 0",
+        "balances 0 amount",
+    ),
+    # targetsSet
+    entry("targets sum to 99.999999; 0.000001 is missing", "", "TARGETS_SUM", percent="39.999999"),
+    entry("targets sum to 100.5; 0.5 is too much", "", "TARGETS_SUM", percent="40.5"),
+    entry("key AAA is given in entries 0 and 1", "1 key", "DUPLICATE", key="AAA"),
+    entry("an asset of sleeve Other is already in AAA", "1 assets 0", "DUPLICATE", key="Other", assets=["AAA"]),
+    entry("the entry names no asset; give assets or an assetClass", "1 assets", "REQUIRED", key=None),
+    entry("sleeve NOPE names no asset, and no asset has that symbol; give assets", "1 assets", key="NOPE"),
+    entry("no asset has the symbol NOPE; an operator can add it", "1 assets 1", assets=["BBB", "NOPE"]),
+    entry(NAME, "1 assets 0", assets=[NUL]),
+    entry(NAME.replace("symbol", "key"), "1 key", key=NUL),
+    entry(NAME.replace("symbol", "key"), "1 key", key="x" * 65),
+    entry(
+        "the key CASH means uninvested cash; a sleeve with assets needs another key",
+        "1 key",
+        key="CASH",
+        assets=["BBB"],
+    ),
+    entry("there are 501 items; at most 500 are allowed", "1 assets", "LIMIT_EXCEEDED", assets=["BBB"] * 501),
+    Case(
+        "targetsSet",
+        {"portfolioId": "$portfolio", "entries": [{"key": "AAA", "percent": "0"}] * 501},
+        "there are 501 items; at most 500 are allowed",
+        "entries",
+        "LIMIT_EXCEEDED",
+    ),
+    Case(
+        "targetsSet",
+        {"portfolioId": "$portfolio", "entries": []},
+        "targets sum to 0; 100 is missing",
+        "entries",
+        "TARGETS_SUM",
+        {"sum": "0", "missing": "100"},
+    ),
+    Case(
+        "targetsSet",
+        {"portfolioId": "$portfolio", "entries": [{"key": "AAA", "percent": "100"}], "note": "x" * 1001},
+        "note must be 1 to 1000 characters without control characters or space around it",
+        "note",
+    ),
+    Case(
+        "targetsSet",
+        {"portfolioId": "$portfolio", "entries": [{"key": "AAA", "percent": "100"}], "expectedVersion": 0},
+        "targets is at version 1, not 0; read it again and repeat the change",
+        "expectedVersion",
+        "VERSION_CONFLICT",
+        {"expectedVersion": 0, "actualVersion": 1},
+    ),
+    band("a band is exactly one of absolute, relative, hybrid and smart; none is given"),
+    band(
+        "a band is exactly one of absolute, relative, hybrid and smart; absolute and smart is given",
+        absolute="5",
+        smart=True,
+    ),
+    band("floor and cap go with relative only", "floor", absolute="5", floor="1"),
+    # rebalancePropose
+    plan("wait is 31 seconds; at most 30 are possible", "wait", wait="PT31S"),
+    plan(NAME, "exclude 1", exclude=["AAA", NUL]),
+    plan(NAME, "exclude 0", exclude=["x" * 65]),
+    plan("there are 501 items; at most 500 are allowed", "exclude", "LIMIT_EXCEEDED", exclude=["AAA"] * 501),
+    plan("cashFlow 0.00000000001 has 11 decimal places; at most 10 are allowed", "cashFlow", cashFlow="0.00000000001"),
+    plan(f"idempotencyKey {TEXT}", "idempotencyKey", idempotencyKey="x" * 201),
+    # assetUpsert, as an operator
+    asset("symbol must be a ticker such as AAPL or BRK.B, not 'C\u00e9'", "symbol", symbol="C\u00e9"),
+    asset("venue must be a ticker such as AAPL or BRK.B, not ' X'", "venue", venue=" X"),
+    asset(f"name {TEXT}", "name", name=""),
+    asset("step -1 is below 0", "step", step="-1"),
+    asset("priceStep is 0; it must be more", "priceStep", priceStep="0"),
+    asset("minNotional -1 is below 0", "minNotional", minNotional="-1"),
+    asset("fixed -1 is below 0", "costs fixed", costs={"fixed": "-1"}),
+    asset(NAME, "identicalGroup", identicalGroup="x" * 65),
+    asset(NAME, "identicalGroup", identicalGroup=NUL),
+    # pricesRecord, as an operator: all or none
+    Case("pricesRecord", {"prices": []}, "no prices are given", "prices", "REQUIRED"),
+    Case(
+        "pricesRecord",
+        {"prices": [{"symbol": "AAA", "price": "1"}] * 501},
+        "there are 501 items; at most 500 are allowed",
+        "prices",
+        "LIMIT_EXCEEDED",
+    ),
+    price("no asset has the symbol NOPE; add it first", "symbol", symbol="NOPE"),
+    price("price is 0; it must be more", "price", price="0"),
+    price("price -1 is below 0", "price", price="-1"),
+    price("price 1000000000000 must be smaller than 1000000000000", "price", price="1000000000000"),
+    price("pricedAt 9999-12-31T23:59:59Z is in the future; at most ", "pricedAt", pricedAt="9999-12-31T23:59:59Z"),
+    price(f"source {TEXT}", "source", source=""),
+    price(NAME, "symbol", symbol=NUL),
+    # alertAcknowledge
+    Case("alertAcknowledge", {"alertId": "x"}, "alert x does not exist", "alertId", "NOT_FOUND", {"missingId": "x"}),
+]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """An owner with a portfolio, who is an operator too."""
+
+    api: Api
+    caller: Caller
+    ids: dict[str, str]
+
+    def filled(self, given: dict[str, Any]) -> dict[str, Any]:
+        return {name: self.ids.get(value, value) if isinstance(value, str) else value for name, value in given.items()}
+
+
+@pytest.fixture(scope="module")
+def desk(api: Api, operator: Caller) -> Desk:
+    caller = api.caller("desk", role="operator")
+    portfolio = portfolio_of(caller)
+    return Desk(api, caller, {"$portfolio": portfolio["id"], "$account": portfolio["accounts"][0]["id"]})
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_bad_input_is_refused_with_its_place_and_stores_nothing(desk: Desk, case: Case) -> None:
+    before = desk.api.stored()
+    payload = desk.caller.mutate(case.mutation, **desk.filled(case.given))
+    assert len(payload["userErrors"]) == 1, payload
+    error = payload["userErrors"][0]
+    assert (error["code"], error["path"]) == (case.code, ["input", *case.path.split()])
+    assert error["message"].startswith(case.message)
+    assert {name: error[name] for name in case.more} == case.more
+    assert desk.api.stored() == before
+
+
+def test_every_mutation_with_an_input_is_tried_here() -> None:
+    mutations = build_schema(printed()).get_type("Mutation")
+    named = {name for name, field in mutations.fields.items() if field.args}  # type: ignore[union-attr]
+    assert named == {case.mutation for case in CASES}
+
+
+# What the types refuse, before any mutation begins.
+UNREADABLE: Final = [
+    ("portfolioCreate", {}, "name"),
+    ("portfolioCreate", {"name": None}, "name"),
+    ("portfolioCreate", {"name": 5}, "name"),
+    ("portfolioCreate", {"name": "x", "nonsense": 1}, "nonsense"),
+    ("portfolioCreate", {"name": "x", "baseCurrency": "usd"}, "baseCurrency"),
+    ("portfolioCreate", {"name": "x", "baseCurrency": None}, "baseCurrency"),
+    ("portfolioCreate", {"name": "x", "accounts": [None]}, "accounts[0]"),
+    ("portfolioCreate", {"name": "x", "accounts": [{"kind": "OFFSHORE"}]}, "accounts[0].kind"),
+    ("portfolioCreate", {"name": "x", "accounts": [{"cash": 1.5}]}, "accounts[0].cash"),
+    ("portfolioCreate", {"name": "x", "accounts": [{"cash": True}]}, "accounts[0].cash"),
+    ("portfolioUpdate", {"portfolioId": "x", "expectedVersion": "1"}, "expectedVersion"),
+    ("portfolioUpdate", {"portfolioId": "x", "expectedVersion": 2**31}, "expectedVersion"),
+    ("portfolioUpdate", {"portfolioId": "x", "policy": {"warnAt": "101"}}, "policy.warnAt"),
+    ("portfolioUpdate", {"portfolioId": "x", "policy": {"planLifetime": "soon"}}, "policy.planLifetime"),
+    ("portfolioUpdate", {"portfolioId": "x", "policy": {"destination": "MOON"}}, "policy.destination"),
+    ("holdingsImport", {"accountId": "x", "lots": [{"symbol": "A", "quantity": "1e3"}]}, "lots[0].quantity"),
+    ("holdingsImport", {"accountId": "x", "lots": [{"symbol": "A"}]}, "lots[0]"),
+    (
+        "holdingsImport",
+        {"accountId": "x", "lots": [{"symbol": "A", "quantity": 1, "acquiredOn": "2023-02-29"}]},
+        "lots[0].acquiredOn",
+    ),
+    ("targetsSet", {"portfolioId": "x", "entries": [{"percent": "-1"}]}, "entries[0].percent"),
+    ("targetsSet", {"portfolioId": "x", "entries": [{"percent": "1.0000001"}]}, "entries[0].percent"),
+    ("rebalancePropose", {"portfolioId": "x", "scope": "HARVEST"}, "scope"),
+    ("rebalancePropose", {"portfolioId": "x", "wait": 5}, "wait"),
+    ("pricesRecord", {"prices": [{"symbol": "A", "price": "1", "pricedAt": "yesterday"}]}, "prices[0].pricedAt"),
+    (
+        "pricesRecord",
+        {"prices": [{"symbol": "A", "price": "1", "pricedAt": "2024-01-01T00:00:00+01:00"}]},
+        "prices[0].pricedAt",
+    ),
+]
+
+
+@pytest.mark.parametrize(("mutation", "given", "place"), UNREADABLE)
+def test_input_of_another_type_is_a_bad_request(desk: Desk, mutation: str, given: dict[str, Any], place: str) -> None:
+    before = desk.api.stored()
+    kind = mutation[0].upper() + mutation[1:] + "Input"
+    query = f"mutation ($input: {kind}!) {{ {mutation}(input: $input) {{ __typename }} }}"
+    response = desk.caller.post(
+        {"query": query, "variables": {"input": given}}, accept="application/graphql-response+json"
+    )
+    answer = response.json()
+    assert (response.status_code, "data" in answer) == (400, False)
+    assert {error["extensions"]["code"] for error in answer["errors"]} == {"BAD_REQUEST"}
+    assert place in answer["errors"][0]["message"]
+    assert desk.api.stored() == before
+
+
+# ---------------------------------------------------------------- the valid that turns invalid
+
+
+def test_archived_portfolio_is_read_only(api: Api, owner: Caller) -> None:
+    made = portfolio_of(owner)
+    portfolio, account = made["id"], made["accounts"][0]["id"]
+    entries = [{"key": "AAA", "percent": "100"}]
+    attempts = [
+        ("portfolioUpdate", {"portfolioId": portfolio, "name": "Other"}, "portfolioId"),
+        ("targetsSet", {"portfolioId": portfolio, "entries": entries}, "portfolioId"),
+        ("holdingsImport", {"accountId": account, "lots": [{"symbol": "AAA", "quantity": "1"}]}, "accountId"),
+        ("rebalancePropose", {"portfolioId": portfolio}, "portfolioId"),
+    ]
+    assert owner.mutate("portfolioUpdate", portfolioId=portfolio, status="ARCHIVED")["userErrors"] == []
+    before = api.stored()
+    for mutation, given, place in attempts:
+        error = owner.mutate(mutation, **copy.deepcopy(given))["userErrors"][0]
+        assert (error["code"], error["state"], error["path"]) == ("INVALID_STATE", "ARCHIVED", ["input", place])
+        assert error["message"] == "the portfolio is archived; make it ACTIVE first"
+    assert api.stored() == before
+    assert owner.mutate("portfolioUpdate", portfolioId=portfolio, status="ACTIVE")["userErrors"] == []
+    for mutation, given, _ in attempts:
+        assert owner.mutate(mutation, **given)["userErrors"] == []
+
+
+def test_price_that_grows_old_stops_plans_and_a_fresh_one_allows_them(owner: Caller, operator: Caller) -> None:
+    symbol = "OLD"
+    operator.mutate("assetUpsert", symbol=symbol, assetClass="STOCK", name=symbol)
+    old = {"symbol": symbol, "price": "10", "pricedAt": "2020-01-02T00:00:00Z"}
+    operator.mutate("pricesRecord", prices=[old])
+    lots = [{"symbol": symbol, "quantity": "1"}]
+    made = portfolio_of(owner, accounts=[{"lots": lots}], targets=[{"key": symbol, "percent": "100"}])
+    error = owner.mutate("rebalancePropose", portfolioId=made["id"], scope="FULL")["userErrors"][0]
+    assert (error["__typename"], error["code"]) == ("StaleDataError", "STALE_DATA")
+    assert symbol in error["message"]
+    operator.mutate("pricesRecord", prices=[{"symbol": symbol, "price": "10"}])
+    again = owner.mutate("rebalancePropose", "plan { status }", portfolioId=made["id"], scope="FULL")
+    assert again == {"plan": {"status": "NOTHING_TO_DO"}, "userErrors": []}
+
+
+def test_key_that_was_used_for_another_request_is_refused(api: Api, owner: Caller) -> None:
+    portfolio = portfolio_of(owner)["id"]
+    first = owner.mutate("rebalancePropose", "plan { id }", portfolioId=portfolio, idempotencyKey="k", scope="FULL")
+    before = api.stored()
+    again = owner.mutate("rebalancePropose", "plan { id }", portfolioId=portfolio, idempotencyKey="k", scope="FULL")
+    other = owner.mutate("rebalancePropose", portfolioId=portfolio, idempotencyKey="k", scope="CASH_FLOW")
+    create = owner.mutate("portfolioCreate", name="Other", idempotencyKey="k")
+    assert again == first
+    for payload in (other, create):
+        error = payload["userErrors"][0]
+        assert (error["__typename"], error["code"]) == ("IdempotencyError", "IDEMPOTENCY_MISMATCH")
+        assert error["message"] == "the key k was used for another request; take a new key"
+        assert error["path"] == ["input", "idempotencyKey"]
+    assert api.stored() == before

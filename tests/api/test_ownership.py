@@ -1,0 +1,331 @@
+"""What belongs to somebody else does not exist: it is not read, changed, followed, or told apart from what is not."""
+
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+import pytest
+from graphql import GraphQLInputObjectType, build_schema, get_named_type
+
+from app.api.schema import printed
+from app.context import new_uuid
+from app.core import ids
+from app.embedded import Endpoints
+from tests.api.conftest import DEADLINE_S, Api, Caller, portfolio_of, running, scan
+
+FIRST_CURSOR: Final = urlsafe_b64encode(b"0.0").decode().rstrip("=")
+
+
+@dataclass(frozen=True)
+class World:
+    """Alice has a portfolio with an alert and a plan. Eve has them too, and wants to have Alice's."""
+
+    api: Api
+    alice: Caller
+    eve: Caller
+    of_alice: dict[str, str]
+    of_eve: dict[str, str]
+
+
+def belongings(owner: Caller) -> dict[str, str]:
+    """Create a portfolio that is far from its targets; return the ids of all there is to it after a scan."""
+    portfolio = portfolio_of(owner, targets=[{"key": "AAA", "percent": "20"}, {"key": "BBB", "percent": "80"}])
+    proposed = owner.mutate("rebalancePropose", "plan { id }", portfolioId=portfolio["id"], scope="FULL")
+    return {
+        ids.PORTFOLIO: portfolio["id"],
+        ids.ACCOUNT: portfolio["accounts"][0]["id"],
+        ids.PLAN: proposed["plan"]["id"],
+    }
+
+
+@pytest.fixture(scope="module")
+def world(api: Api, operator: Caller) -> World:
+    alice, eve = api.caller("alice-owns"), api.caller("eve")
+    of_alice, of_eve = belongings(alice), belongings(eve)
+    scan(api)
+    for owner, found in ((alice, of_alice), (eve, of_eve)):
+        alerts = owner.data("{ driftAlerts { nodes { id } } }")["driftAlerts"]["nodes"]
+        assert len(alerts) == 2
+        found[ids.ALERT] = alerts[0]["id"]
+    return World(api, alice, eve, of_alice, of_eve)
+
+
+def foreign_and_absent(world: World, kind: str) -> Iterator[str]:
+    """Yield Alice's id, ids that nothing has, and texts that are no ids at all."""
+    theirs = world.of_alice[kind]
+    yield theirs
+    yield ids.encode(kind, new_uuid())
+    yield f"{kind}_"
+    yield f"{kind}_7zzzzzzzzzzzzzzzzzzzzzzzzz"
+    yield f"{kind}_zzzzzzzzzzzzzzzzzzzzzzzzzz"
+    yield theirs.upper()
+    yield theirs + "0"
+    yield theirs[:-1]
+    yield theirs + " "
+    yield f"xx{theirs[2:]}"
+    yield from (other for key, other in world.of_alice.items() if key != kind)
+    yield "777777"
+    yield "QQ"
+    yield "'; DROP TABLE portfolios; --"
+    yield "a\u0000b"
+    yield "\u00e9\u4e2d"
+    yield "Q" * 5000
+
+
+# ---------------------------------------------------------------- GraphQL
+
+PORTFOLIO: Final = """
+{ portfolio(id: "%s") {
+    id name value { amount } accounts { id } holdings { nodes { id lots { id } } } targets { id } drift { status }
+    targetsHistory { nodes { id } } driftHistory { nodes { bucket } } alerts { nodes { id } } plans { nodes { id } }
+} }
+"""
+
+# Every field and argument that takes an id of somebody's: what Eve asks with it.
+QUERIES: Final = {
+    "Query.node(id:) of a portfolio": (ids.PORTFOLIO, '{ node(id: "%s") { id __typename } }'),
+    "Query.node(id:) of a plan": (ids.PLAN, '{ node(id: "%s") { id __typename } }'),
+    "Query.node(id:) of an account": (ids.ACCOUNT, '{ node(id: "%s") { id __typename } }'),
+    "Query.node(id:) of an alert": (ids.ALERT, '{ node(id: "%s") { id __typename } }'),
+    "Query.portfolio(id:)": (ids.PORTFOLIO, PORTFOLIO),
+    "Query.rebalancePlan(id:)": (ids.PLAN, '{ rebalancePlan(id: "%s") { id status trades { symbol } } }'),
+}
+ENTRIES: Final = [{"key": "AAA", "percent": "100"}]
+MUTATIONS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
+    "PortfolioUpdateInput.portfolioId": (ids.PORTFOLIO, "portfolioUpdate", {"name": "Mine now"}),
+    "HoldingsImportInput.accountId": (ids.ACCOUNT, "holdingsImport", {"lots": [], "cash": "0"}),
+    "TargetsSetInput.portfolioId": (ids.PORTFOLIO, "targetsSet", {"entries": ENTRIES}),
+    "TargetsSetInput.portfolioId, only checked": (
+        ids.PORTFOLIO,
+        "targetsSet",
+        {"entries": ENTRIES, "dryRun": True},
+    ),
+    "TargetsSetInput.portfolioId, with a version": (
+        ids.PORTFOLIO,
+        "targetsSet",
+        {"entries": ENTRIES, "expectedVersion": 1},
+    ),
+    "RebalanceProposeInput.portfolioId": (ids.PORTFOLIO, "rebalancePropose", {"scope": "FULL"}),
+    "RebalanceProposeInput.portfolioId, only shown": (ids.PORTFOLIO, "rebalancePropose", {"dryRun": True}),
+    "RebalanceProposeInput.portfolioId, with a key": (
+        ids.PORTFOLIO,
+        "rebalancePropose",
+        {"idempotencyKey": "the same for all"},
+    ),
+    "AlertAcknowledgeInput.alertId": (ids.ALERT, "alertAcknowledge", {}),
+}
+SUBSCRIPTIONS: Final = {"Subscription.planUpdated(planId:)", "Subscription.driftAlerts(portfolioIds:)"}
+
+
+def test_every_argument_that_takes_an_id_is_tried_here() -> None:
+    schema = build_schema(printed())
+    found = set()
+    for named in schema.type_map.values():
+        for name, field in getattr(named, "fields", {}).items() if not named.name.startswith("__") else ():
+            if isinstance(named, GraphQLInputObjectType):
+                if get_named_type(field.type).name == "ID":
+                    found.add(f"{named.name}.{name}")
+                continue
+            for argument, given in field.args.items():
+                if get_named_type(given.type).name == "ID":
+                    found.add(f"{named.name}.{name}({argument}:)")
+    tried = {name.partition(" of ")[0].partition(",")[0] for name in (*QUERIES, *MUTATIONS)} | SUBSCRIPTIONS
+    assert found == tried
+
+
+def answers_of(world: World, kind: str, ask: Callable[[str], str]) -> None:
+    """Ask with each id; every answer must be that to an id nobody has, to the byte but for the id itself."""
+    expected = ask(absent := ids.encode(kind, new_uuid())).replace(_written(absent), "ID")
+    before = world.api.stored()
+    for given in foreign_and_absent(world, kind):
+        assert ask(given).replace(_written(given), "ID") == expected, given[:80]
+    assert world.api.stored() == before
+
+
+def _written(text: str) -> str:
+    return _json(text)[1:-1]
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_reading_what_is_somebody_elses_reads_nothing(world: World, name: str) -> None:
+    kind, query = QUERIES[name]
+    own = world.eve.answer(query % world.of_eve[kind])
+    assert "errors" not in own
+    answers_of(world, kind, lambda given: world.eve.post({"query": query % _written(given)}).text)
+    field = name.partition(".")[2].partition("(")[0]
+    assert world.eve.data(query % world.of_alice[kind]) == {field: None}
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_changing_what_is_somebody_elses_changes_nothing(world: World, name: str) -> None:
+    kind, mutation, rest = MUTATIONS[name]
+    field = {ids.PORTFOLIO: "portfolioId", ids.ACCOUNT: "accountId", ids.ALERT: "alertId"}[kind]
+
+    def ask(given: str) -> str:
+        return _json(world.eve.mutate(mutation, **{field: given}, **rest))
+
+    answers_of(world, kind, ask)
+    theirs = world.of_alice[kind]
+    what = {ids.PORTFOLIO: "portfolio", ids.ACCOUNT: "account", ids.ALERT: "alert"}[kind]
+    assert json.loads(ask(theirs))["userErrors"] == [
+        {
+            "__typename": "NotFoundError",
+            "code": "NOT_FOUND",
+            "message": f"{what} {theirs} does not exist",
+            "path": ["input", field],
+            "missingId": theirs,
+        }
+    ]
+
+
+def first_of(caller: Caller, query: str) -> Any:
+    """Return the payload of the first event of a subscription."""
+    with caller.api.socket() as socket:
+        authorization = {"authorization": f"Bearer {caller.token}"}
+        socket.send(json.dumps({"type": "connection_init", "payload": authorization}))
+        socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": {"query": query}}))
+        assert json.loads(socket.recv(timeout=DEADLINE_S))["type"] == "connection_ack"
+        return json.loads(socket.recv(timeout=DEADLINE_S))["payload"]
+
+
+def test_following_somebody_elses_plan_is_following_none(world: World) -> None:
+    query = 'subscription { planUpdated(planId: "%s") { id } }'
+    own = world.of_eve[ids.PLAN]
+    assert first_of(world.eve, query % own)["data"] == {"planUpdated": {"id": own}}
+    answers_of(world, ids.PLAN, lambda given: _json(first_of(world.eve, query % _written(given))))
+    refused = first_of(world.eve, query % world.of_alice[ids.PLAN])
+    assert [error["extensions"] for error in refused["errors"]] == [{"code": "NOT_FOUND"}]
+
+
+def test_following_alerts_shows_ones_own_only(world: World) -> None:
+    query = f'subscription {{ driftAlerts(after: "{FIRST_CURSOR}"%s) {{ alert {{ portfolioId }} }} }}'
+    everything = first_of(world.eve, query % "")
+    assert everything["data"]["driftAlerts"]["alert"]["portfolioId"] == world.of_eve[ids.PORTFOLIO]
+    for given in (world.of_alice[ids.PORTFOLIO], ids.encode(ids.PORTFOLIO, new_uuid()), "x"):
+        # Asked for hers alone there would be none for ever, so Eve's own, which come later, are asked for with them.
+        both = json.dumps([given, world.of_eve[ids.PORTFOLIO]])
+        seen = first_of(world.eve, query % f", portfolioIds: {both}")
+        assert seen["data"]["driftAlerts"]["alert"]["portfolioId"] == world.of_eve[ids.PORTFOLIO]
+
+
+def test_lists_hold_ones_own_only(world: World) -> None:
+    found = world.eve.data(
+        "{ portfolios { nodes { id plans { nodes { id } } } } driftAlerts { nodes { portfolioId } } }"
+    )
+    own = world.of_eve[ids.PORTFOLIO]
+    assert [node["id"] for node in found["portfolios"]["nodes"]] == [own]
+    assert [node["id"] for node in found["portfolios"]["nodes"][0]["plans"]["nodes"]] == [world.of_eve[ids.PLAN]]
+    assert {node["portfolioId"] for node in found["driftAlerts"]["nodes"]} == {own}
+
+
+def test_cursor_of_somebody_elses_list_opens_nothing(world: World) -> None:
+    ask = '{ driftAlerts(after: "%s") { nodes { id } } }'
+    theirs = world.alice.data("{ driftAlerts(first: 1) { pageInfo { endCursor } } }")["driftAlerts"]["pageInfo"]
+    absent = urlsafe_b64encode(ids.encode(ids.ALERT, new_uuid()).encode()).decode().rstrip("=")
+    assert len(world.alice.data(ask % theirs["endCursor"])["driftAlerts"]["nodes"]) == 1
+    assert world.eve.data(ask % theirs["endCursor"]) == world.eve.data(ask % absent) == {"driftAlerts": {"nodes": []}}
+
+
+# ---------------------------------------------------------------- REST
+
+TARGETS: Final = {"entries": ENTRIES}
+ROUTES: Final = {
+    "GET targets": ("GET", ids.PORTFOLIO, "{theirs}/targets", None, {}),
+    "POST targets": ("POST", ids.PORTFOLIO, "{theirs}/targets", TARGETS, {}),
+    "POST targets that were read": ("POST", ids.PORTFOLIO, "{theirs}/targets", TARGETS, {"if_match": '"v1"'}),
+    "POST targets, only checked": ("POST", ids.PORTFOLIO, "{theirs}/targets?dry_run=true", TARGETS, {}),
+    "GET drift": ("GET", ids.PORTFOLIO, "{theirs}/drift", None, {}),
+    "POST propose": ("POST", ids.PORTFOLIO, "{theirs}/propose", {"scope": "FULL"}, {}),
+    "POST propose, once": ("POST", ids.PORTFOLIO, "{theirs}/propose", {}, {"idempotency_key": "the same for all"}),
+    "POST propose, only shown": ("POST", ids.PORTFOLIO, "{theirs}/propose", {"dryRun": True}, {}),
+    "GET plan of a portfolio": ("GET", ids.PORTFOLIO, "{theirs}/plans/{own_plan}", None, {}),
+    "GET plan": ("GET", ids.PLAN, "{own}/plans/{theirs}", None, {}),
+}
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_route_to_what_is_somebody_elses_leads_nowhere(world: World, name: str) -> None:
+    method, kind, path, body, headers = ROUTES[name]
+    known = {"own": world.of_eve[ids.PORTFOLIO], "own_plan": world.of_eve[ids.PLAN]}
+
+    def ask(given: str) -> str:
+        route = path.format(theirs=quote(given, safe=""), **known)
+        response = world.eve.rest(method, route, body, **headers, x_request_id="one")
+        assert (response.status_code, response.json()["code"]) == (404, "NOT_FOUND")
+        assert "etag" not in response.headers
+        return response.text
+
+    answers_of(world, kind, ask)
+
+
+def test_plan_is_found_under_its_own_portfolio_only(world: World) -> None:
+    own, theirs = world.of_eve, world.of_alice
+    found = world.eve.rest("GET", f"{own[ids.PORTFOLIO]}/plans/{own[ids.PLAN]}")
+    assert (found.status_code, found.json()["id"]) == (200, own[ids.PLAN])
+    lost = world.eve.rest("GET", f"{theirs[ids.PORTFOLIO]}/plans/{theirs[ids.PLAN]}")
+    assert lost.status_code == 404
+
+
+# ---------------------------------------------------------------- who acts
+
+
+def test_tool_acts_in_the_owners_name_and_is_recorded(api: Api, owner: Caller) -> None:
+    portfolio = portfolio_of(owner)["id"]
+    subject = owner.data("{ viewer { subject } }")["viewer"]["subject"]
+    tool = api.caller(subject, act="rebalance-bot")
+    assert tool.data("{ viewer { subject actor } }")["viewer"] == {"subject": subject, "actor": "rebalance-bot"}
+    tool.mutate("targetsSet", portfolioId=portfolio, entries=ENTRIES)
+    plan = tool.mutate("rebalancePropose", "plan { requestedBy }", portfolioId=portfolio, scope="FULL")["plan"]
+    assert plan == {"requestedBy": "rebalance-bot"}
+    targets = owner.data(f'{{ portfolio(id: "{portfolio}") {{ targets {{ author version }} }} }}')["portfolio"][
+        "targets"
+    ]
+    assert targets == {"author": "rebalance-bot", "version": 2}
+    told = api.sql(
+        "SELECT json_agg(kind || ' by ' || actor ORDER BY sequence) FROM rebalance_history h "
+        "JOIN portfolios p ON p.id = h.portfolio_id JOIN owners o ON o.id = p.owner_id WHERE o.subject = $1",
+        subject,
+    )
+    assert json.loads(told) == [
+        f"PORTFOLIO_CREATED by {subject}",
+        f"HOLDINGS_IMPORTED by {subject}",
+        f"TARGETS_SET by {subject}",
+        "TARGETS_SET by rebalance-bot",
+        "PLAN_READY by rebalance-bot",
+    ]
+
+
+def test_tool_has_no_portfolios_of_its_own(api: Api, owner: Caller) -> None:
+    portfolio_of(owner)
+    subject = owner.data("{ viewer { subject } }")["viewer"]["subject"]
+    own = api.caller("rebalance-bot")
+    assert own.data("{ portfolios { nodes { id } } }")["portfolios"]["nodes"] == []
+    tool = api.caller(subject, act="rebalance-bot")
+    assert len(tool.data("{ portfolios { nodes { id } } }")["portfolios"]["nodes"]) == 1
+
+
+def test_same_subject_of_another_issuer_is_another_owner(api: Api, endpoints: Endpoints, owner: Caller) -> None:
+    portfolio = portfolio_of(owner)["id"]
+    here = owner.data("{ viewer { id subject issuer } }")["viewer"]
+    with running(endpoints, jwt_issuer="elsewhere") as other:
+        namesake = other.caller(here["subject"])
+        there = namesake.data("{ viewer { id subject issuer } }")["viewer"]
+        assert (there["subject"], there["issuer"]) == (here["subject"], "elsewhere")
+        assert there["id"] != here["id"]
+        assert namesake.data(f'{{ portfolio(id: "{portfolio}") {{ id }} }}') == {"portfolio": None}
+        assert namesake.data("{ portfolios { nodes { id } } }")["portfolios"]["nodes"] == []
+
+
+def test_idempotency_keys_are_each_owners_own(api: Api, owner: Caller) -> None:
+    stranger = api.caller("keeps-own-keys")
+    create = "mutation ($input: PortfolioCreateInput!) { portfolioCreate(input: $input) { portfolio { id } } }"
+    given = {"name": "Once", "idempotencyKey": "one-and-only"}
+    made = [caller.data(create, input=given)["portfolioCreate"]["portfolio"] for caller in (owner, owner, stranger)]
+    assert made[0] == made[1] != made[2]

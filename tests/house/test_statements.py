@@ -1,0 +1,192 @@
+"""How many SQL statements each journey takes: numbers that are written down, and do not grow with the data.
+
+Counted is what the store sends, without the begin, the commit and the setting of the owner around it.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from app.actions import scans
+from app.actions.live import Hub
+from app.api.auth import Principal, Verifier
+from app.api.graphql import Caller
+from app.api.schema import Schema, make_schema
+from app.context import OPERATOR, Services, on_thread, open_services, wall_now
+from app.core.scalars import write_instant
+from app.embedded import Endpoints
+from app.settings import Settings
+from app.store import scans as scan_rows
+
+SECRET = "kYq7vT2m9XwR4zB8nL1cD6fH3jP5sG0a"
+
+# One to learn the instant of the domain clock; then what the journey needs.
+ENTER = 1
+SNAPSHOT = 4
+DRIFT = ENTER + SNAPSHOT
+SET_TARGETS = ENTER + 19
+PROPOSE = ENTER + 19
+CREATE = ENTER + 35
+IMPORT = ENTER + 29
+PRICES = ENTER + 2
+SCAN_CHUNK = 17
+
+
+@dataclass(frozen=True)
+class House:
+    """The API without its wire, on a database of its own."""
+
+    services: Services
+    schema: Schema
+    subject: str = "alice"
+
+    async def ask(self, query: str, **variables: object) -> dict[str, Any]:
+        """Run a document as an operator; return its data."""
+        settings = self.services.settings
+        principal = Principal(
+            settings.jwt_issuer, self.subject, frozenset({OPERATOR}), None, wall_now() + timedelta(hours=1)
+        )
+        caller = Caller(self.services, Verifier(settings), Hub(self.services), principal=principal)
+        result = await self.schema.execute(query, variable_values=variables, context_value=caller)
+        assert not result.errors, result.errors
+        assert result.data
+        return result.data
+
+    async def mutate(self, mutation: str, selection: str = "__typename", **given: Any) -> dict[str, Any]:
+        name = mutation[0].upper() + mutation[1:]
+        asked = f"{selection} userErrors {{ message }}"
+        query = f"mutation ($input: {name}Input!) {{ {mutation}(input: $input) {{ {asked} }} }}"
+        payload: dict[str, Any] = (await self.ask(query, input=given))[mutation]
+        assert payload["userErrors"] == []
+        return payload
+
+    async def count(self, query: str, **variables: object) -> int:
+        """Return how many statements a document takes."""
+        before = self.services.store.statements
+        await self.ask(query, **variables)
+        return self.services.store.statements - before
+
+    async def cost(self, mutation: str, **given: Any) -> int:
+        """Return how many statements a mutation takes."""
+        before = self.services.store.statements
+        await self.mutate(mutation, **given)
+        return self.services.store.statements - before
+
+
+@pytest.fixture
+async def house(database: Endpoints, redis_url: str) -> AsyncIterator[House]:
+    settings = Settings(jwt_secret=SECRET, scan_period_s=1, scan_chunk_portfolios=1000).model_copy(
+        update={"database_url": database.database_url, "redis_url": redis_url}
+    )
+    async with open_services(settings, on_thread) as services:
+        house = House(services, make_schema())
+        for symbol in SYMBOLS:
+            await house.mutate("assetUpsert", symbol=symbol, assetClass="STOCK")
+        await house.mutate("pricesRecord", prices=[{"symbol": symbol, "price": "10"} for symbol in SYMBOLS])
+        yield house
+
+
+SYMBOLS = [f"S{number}" for number in range(20)]
+
+
+async def portfolio(house: House, held: int = 2) -> dict[str, Any]:
+    """Create a portfolio far from its targets."""
+    made = await house.mutate(
+        "portfolioCreate",
+        "portfolio { id accounts { id } }",
+        name="Core",
+        accounts=[{"lots": [{"symbol": symbol, "quantity": "1"} for symbol in SYMBOLS[:held]]}],
+        targets=targets(held),
+    )
+    found: dict[str, Any] = made["portfolio"]
+    return found
+
+
+def targets(sleeves: int) -> list[dict[str, str]]:
+    """Return targets of 1 % each, but for the first."""
+    first = {"key": SYMBOLS[0], "percent": str(101 - sleeves)}
+    return [first, *({"key": symbol, "percent": "1"} for symbol in SYMBOLS[1:sleeves])]
+
+
+async def test_drift_of_one_portfolio(house: House) -> None:
+    small, large = await portfolio(house), await portfolio(house, held=20)
+    query = "query ($id: ID!) { portfolio(id: $id) { value { amount } targets { version } drift { entries { key } } } }"
+    assert await house.count(query, id=small["id"]) == DRIFT
+    assert await house.count(query, id=large["id"]) == DRIFT
+
+
+async def test_list_of_portfolios_with_drift_takes_no_more_for_twenty_than_for_one(house: House) -> None:
+    query = (
+        "{ portfolios(first: 20) { nodes { name value { amount } holdings { nodes { quantity } } drift { status } } } }"
+    )
+    await portfolio(house)
+    assert await house.count(query) == DRIFT
+    for _ in range(19):
+        await portfolio(house)
+    assert len((await house.ask(query))["portfolios"]["nodes"]) == 20
+    assert await house.count(query) == DRIFT
+
+
+async def test_targets_are_set(house: House) -> None:
+    made = await portfolio(house)
+    assert await house.cost("targetsSet", portfolioId=made["id"], entries=targets(2)) == SET_TARGETS
+    assert await house.cost("targetsSet", portfolioId=made["id"], entries=targets(20)) == SET_TARGETS
+    dry = await house.cost("targetsSet", portfolioId=made["id"], entries=targets(20), dryRun=True)
+    assert dry == ENTER + SNAPSHOT + 2
+
+
+async def test_plan_is_made_inline(house: House) -> None:
+    small, large = await portfolio(house), await portfolio(house, held=20)
+    assert await house.cost("rebalancePropose", portfolioId=small["id"], scope="FULL") == PROPOSE
+    assert await house.cost("rebalancePropose", portfolioId=large["id"], scope="FULL") == PROPOSE
+    dry = await house.cost("rebalancePropose", portfolioId=large["id"], scope="FULL", dryRun=True)
+    assert dry == ENTER + SNAPSHOT
+
+
+async def test_portfolio_is_created_and_its_holdings_are_replaced(house: House) -> None:
+    for held in (2, 20):
+        lots = [{"symbol": symbol, "quantity": "2"} for symbol in SYMBOLS[:held]]
+        create = await house.cost("portfolioCreate", name="New", accounts=[{"lots": lots}], targets=targets(held))
+        assert create == CREATE
+    made = await portfolio(house)
+    for held in (2, 20):
+        lots = [{"symbol": symbol, "quantity": "3"} for symbol in SYMBOLS[:held]]
+        assert await house.cost("holdingsImport", accountId=made["accounts"][0]["id"], lots=lots) == IMPORT
+
+
+async def test_prices_are_recorded(house: House) -> None:
+    for number in (1, 20):
+        prices = [{"symbol": symbol, "price": "11"} for symbol in SYMBOLS[:number]]
+        assert await house.cost("pricesRecord", prices=prices) == PRICES
+
+
+async def test_plans_and_alerts_are_listed(house: House) -> None:
+    made = await portfolio(house)
+    plans = "query ($id: ID!) { portfolio(id: $id) { plans { nodes { trades { symbol lots { lotId } } } } } }"
+    counts = []
+    for _ in range(3):
+        await house.mutate("rebalancePropose", portfolioId=made["id"], scope="FULL")
+        counts.append(await house.count(plans, id=made["id"]))
+    assert counts == [counts[0]] * 3
+    assert counts[0] == ENTER + SNAPSHOT + 4
+    assert await house.count("{ driftAlerts { nodes { key } } }") == ENTER + 1
+
+
+async def test_scan_of_a_hundred_portfolios_takes_no_more_than_of_ten(house: House) -> None:
+    counts, measured = [], []
+    for more in (10, 90):
+        for _ in range(more):
+            await portfolio(house)
+        bucket = None
+        while bucket is None:
+            bucket = await scans.tick(house.services)
+        before = house.services.store.statements
+        await scans.measure_chunk(house.services, write_instant(bucket), 0)
+        counts.append(house.services.store.statements - before)
+        async with house.services.store.shared() as tx:
+            measured.append((await scan_rows.runs(tx, 1))[0].scanned)
+    assert measured == [10, 100]
+    assert counts == [SCAN_CHUNK, SCAN_CHUNK]
