@@ -52,6 +52,7 @@ _AWAY: Final = (
     asyncpg.InvalidAuthorizationSpecificationError,  # no such role, or another password
     asyncpg.InvalidCatalogNameError,  # no such database
 )
+_BROKEN: Final = (asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresConnectionError)
 _UNSTORABLE: Final = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
 
 
@@ -153,21 +154,24 @@ class Store:
 
     @asynccontextmanager
     async def _transaction(self, reading: bool) -> AsyncIterator[tuple[Tx, "PoolConnectionProxy[asyncpg.Record]"]]:
-        async with AsyncExitStack() as stack:
-            with _reachable():
-                async with asyncio.timeout(ACQUIRE_S):
-                    connection = await stack.enter_async_context(self._context.db().acquire_connection())
-                isolation = "repeatable_read" if reading else "read_committed"
-                transaction = connection.transaction(isolation=isolation, readonly=reading)
-                await transaction.start()
-            try:
-                yield Tx(self, connection), connection
-            except BaseException:
-                with suppress(*_AWAY):
-                    await transaction.rollback()
-                raise
-            with _reachable():
-                await transaction.commit()
+        try:
+            async with AsyncExitStack() as stack:
+                with _reachable():
+                    async with asyncio.timeout(ACQUIRE_S):
+                        connection = await stack.enter_async_context(self._context.db().acquire_connection())
+                    isolation = "repeatable_read" if reading else "read_committed"
+                    transaction = connection.transaction(isolation=isolation, readonly=reading)
+                    await transaction.start()
+                try:
+                    yield Tx(self, connection), connection
+                except BaseException:
+                    with suppress(*_AWAY):
+                        await transaction.rollback()
+                    raise
+                with _reachable():
+                    await transaction.commit()
+        except _BROKEN as error:  # in giving it back to the pool
+            raise StoreUnavailable(f"the database is not available: {type(error).__name__}") from error
 
 
 async def migrate(url: str) -> list[str]:
