@@ -99,11 +99,13 @@ class Processes:
         if self._pool is None:
             context = get_context("spawn")
             self._pool = ProcessPoolExecutor(self._count, mp_context=context, initializer=_follow_parent)
+        pool = self._pool
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
+            return await asyncio.get_running_loop().run_in_executor(pool, function, *args)
         except BrokenProcessPool:
             # One of them was killed, and a pool never mends: the next call starts another, the sweeper asks again.
-            self._pool = None
+            if self._pool is pool:
+                self._pool = None
             raise
 
     def close(self) -> None:

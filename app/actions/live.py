@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from app.context import Services
+from app.core.errors import InvalidInput
 from app.store import events
 from app.store.db import StoreUnavailable
 from app.store.events import Event
@@ -59,8 +60,13 @@ class Hub:
                 del self._waiting[owner_id]
 
     async def _follow_nudges(self) -> None:
-        async for _ in self._services.bus.nudges():
-            self._nudged.set()
+        while True:
+            try:
+                async for _ in self._services.bus.nudges():
+                    self._nudged.set()
+            except Exception:
+                log.exception("nudges_not_followed")  # events are looked for without them, only later
+                await asyncio.sleep(self._services.settings.event_poll_s)
 
     async def _watch(self) -> None:
         cursor: str | None = None
@@ -95,10 +101,13 @@ async def follow(
 ) -> AsyncIterator[Event]:
     """Yield an owner's events after a cursor, each once, until the hub closes; from now on when there is no cursor."""
     with hub.listen(owner_id) as wake:
-        cursor = after
+        cursor, checked = after, after is None
         while not hub.closed:
             wake.clear()
             try:
+                if not checked:
+                    await _check(services, after or "")
+                    checked = True
                 cursor, page = await _read(services, owner_id, cursor, portfolio_ids)
             except StoreUnavailable:
                 await asyncio.sleep(services.settings.event_poll_s)
@@ -108,6 +117,16 @@ async def follow(
                 yield event
             if len(page) < PAGE:
                 await wake.wait()
+
+
+async def _check(services: Services, cursor: str) -> None:
+    """Refuse a cursor this database never gave out: nothing would ever come after one from the future."""
+    async with services.store.shared(reading=True) as tx:
+        if not await events.is_past(tx, cursor):
+            raise InvalidInput(
+                "the cursor is from another life of this database; subscribe without `after`, and read the alerts once",
+                ["after"],
+            )
 
 
 async def _read(

@@ -127,10 +127,14 @@ def measure_all(loaded: Sequence[Loaded]) -> list[Measured]:
 async def _write(
     tx: Tx, bucket: datetime, number: int, as_of: datetime, measured: Sequence[Measured], *, failed: int
 ) -> set[int]:
-    states = await alerts.scan_states(tx, [one.row.id for one, _ in measured])
+    rows = [one.row.id for one, _ in measured]
+    states = await alerts.scan_states(tx, rows)
+    # A bucket that comes late is logged, but says nothing new: what is newer has been decided on already.
+    overtaken = await logs.scan_overtaken(tx, bucket, rows)
     decided = [
         Decided(one.row.owner_id, one.row.id, _decide(one, report, states.get(one.row.id, {}), bucket))
         for one, report in measured
+        if one.row.id not in overtaken
     ]
     await alerts.scan_save_decisions(tx, decided, now=as_of, new_uuid=new_uuid)
     await logs.scan_write_logs(tx, bucket, [(one.row, report) for one, report in measured])

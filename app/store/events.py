@@ -79,7 +79,7 @@ async def load_events(
     owner_id: int, tx: Tx, after: str | None, limit: int, portfolio_ids: Sequence[str] | None = None
 ) -> list[Event]:
     """Return an owner's events after a cursor, in the order of commits; from the beginning when there is none."""
-    xid, event_id = _place_of(after) if after else ("0", 0)
+    xid, event_id = ("0", 0) if after is None else _place_of(after)
     rows = await tx.fetch(
         f"""
         SELECT o.xid::text AS xid, o.id, p.public_id, o.topic, o.subject, o.payload, o.created_at
@@ -105,6 +105,12 @@ async def load_events(
         )
         for row in rows
     ]
+
+
+async def is_past(tx: Tx, cursor: str) -> bool:
+    """Say whether this database can have given out a cursor: after a restore from a dump it knows none of before."""
+    xid, _ = _place_of(cursor)
+    return bool(await tx.value("SELECT $1::text::xid8 <= pg_snapshot_xmax(pg_current_snapshot())", xid))
 
 
 async def current_cursor(tx: Tx) -> str:

@@ -33,6 +33,16 @@ async def scan_write_logs(tx: Tx, bucket: datetime, measured: Sequence[tuple[Sto
     await tx.copy("drift_logs", _COLUMNS, [_record(bucket, row, report) for row, report in measured])
 
 
+async def scan_overtaken(tx: Tx, bucket: datetime, portfolio_row_ids: Sequence[int]) -> set[int]:
+    """Return those of the portfolios that have a measurement of a later bucket."""
+    rows = await tx.fetch(
+        "SELECT DISTINCT portfolio_id FROM drift_logs WHERE bucket > $1 AND portfolio_id = ANY ($2)",
+        bucket,
+        list(portfolio_row_ids),
+    )
+    return {row["portfolio_id"] for row in rows}
+
+
 def _record(bucket: datetime, row: StoredPortfolio, report: Report) -> tuple[object, ...]:
     valuation = report.valuation
     return (

@@ -153,7 +153,7 @@ async def update_portfolio(
     policy: Policy | None = None,
     expected_version: int | None = None,
 ) -> StoredPortfolio:
-    """Change what is given; a new policy supersedes the plans made under the old one.
+    """Change what is given; a new policy supersedes the plans made under the old one, archiving all that are open.
 
     Raises NotFound, or VersionConflict when the portfolio is no longer at `expected_version`.
     """
@@ -174,6 +174,8 @@ async def update_portfolio(
     )
     if policy is not None and policy != before.policy:
         await plans.supersede_open_plans(owner_id, tx, before.id, actor, now, queued=False)
+    if status is PortfolioStatus.ARCHIVED:
+        await plans.supersede_open_plans(owner_id, tx, before.id, actor, now)
     after = await load_portfolio(owner_id, tx, portfolio_id)
     assert after is not None
     await note_change(owner_id, tx, after, "PORTFOLIO_UPDATED", actor, now)

@@ -1,4 +1,4 @@
-"""`make bench`: what the main journeys cost on real PostgreSQL and Valkey. CPU of this process, medians of 15 rounds."""
+"""`make bench`: what the main journeys cost on real servers. CPU of this process, medians of 15 rounds."""
 
 import asyncio
 import json

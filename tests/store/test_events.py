@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from base64 import urlsafe_b64encode
 
 import pytest
 
@@ -118,8 +119,12 @@ async def test_an_owner_sees_only_own_events_and_only_of_the_portfolios_asked_fo
 @pytest.mark.parametrize("cursor", ["", "x", "MTIz", "MS4yLjM", "ü", "LTEuMQ", "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAuMQ"])
 async def test_what_is_no_cursor_is_refused(world: World, cursor: str) -> None:
     async with world.reading() as tx:
-        if cursor:
-            with pytest.raises(InvalidInput, match="not one that was given out"):
-                await events.load_events(world.owner_id, tx, cursor, 10)
-        else:
-            assert await events.load_events(world.owner_id, tx, cursor, 10) == []
+        with pytest.raises(InvalidInput, match="not one that was given out"):
+            await events.load_events(world.owner_id, tx, cursor, 10)
+
+
+async def test_a_cursor_of_another_life_of_the_database_is_known(world: World) -> None:
+    async with world.reading() as tx:
+        assert await events.is_past(tx, await events.current_cursor(tx))
+        ahead = urlsafe_b64encode(b"1000000000000.0").decode()
+        assert not await events.is_past(tx, ahead)

@@ -119,3 +119,18 @@ async def test_a_paused_portfolio_is_not_measured(services: Services, world: Wor
     assert [(run.due, run.scanned) for run in await runs(services)] == [(1, 1)]
     row = (await world.find(paused)).row.id
     assert await world.sql("SELECT count(*) FROM drift_logs WHERE portfolio_id = $1", row) == 0
+
+
+async def test_a_bucket_that_comes_late_is_logged_and_alerts_nobody(services: Services, world: World) -> None:
+    await keep(world)
+    await scan.scan_tick({"services": services})
+    await world.price("AAPL", "100")
+    await later(services)
+    await scan.scan_tick({"services": services})
+    for bucket in (AS_OF + HOUR, AS_OF):
+        await scan.scan_chunk({"services": services}, write_instant(bucket), 0)
+    assert [(run.bucket, run.breached, run.alerts) for run in await runs(services)] == [
+        (AS_OF + HOUR, 0, 0),
+        (AS_OF, 1, 0),
+    ]
+    assert await world.sql("SELECT count(*) FROM outbox WHERE topic = 'alert'") == 0
