@@ -261,18 +261,13 @@ def main() -> None:
         where = f"{'.'.join(error.path)}: "
         _fail(error.message if error.message.startswith(where[:-2]) else where + error.message)
     except ValidationError as error:
-        _fail("; ".join(f"{_setting(problem['loc'])}: {problem['msg']}" for problem in error.errors()))
+        _fail(settings_module.explain(error))
     except (SettingsError, OSError) as error:
         _fail(str(error))
     except Exception as error:
         if type(error).__name__ != "StoreUnavailable":
             raise
         _fail(f"{error}; check DATABASE_URL")
-
-
-def _setting(place: tuple[int | str, ...]) -> str:
-    name = "_".join(str(step) for step in place)
-    return name if name.isupper() else f"STEELYARD_{name.upper()}"
 
 
 def _fail(message: str) -> NoReturn:

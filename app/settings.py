@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DAY_S = 86_400
@@ -85,6 +85,16 @@ class Settings(BaseSettings):
         if DAY_S % seconds:
             raise ValueError(f"{seconds} does not divide {DAY_S}; buckets would drift through the day")
         return seconds
+
+
+def explain(error: ValidationError) -> str:
+    """Return what is wrong with the settings as one sentence that names them."""
+    return "; ".join(f"{_setting(problem['loc'])}: {problem['msg']}" for problem in error.errors())
+
+
+def _setting(loc: tuple[int | str, ...]) -> str:
+    name = "_".join(map(str, loc))
+    return name if name.isupper() else f"STEELYARD_{name.upper()}"
 
 
 @cache

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,6 +12,15 @@ from typing import Final
 from app.embedded import dying_with
 
 STOP_EXTRA_S: Final = 10
+RESTART_S: Final = 2.0
+
+
+@dataclass
+class _Child:
+    name: str
+    arguments: Sequence[str]
+    process: "subprocess.Popen[bytes]"
+    started: float
 
 
 @dataclass
@@ -19,11 +29,11 @@ class Children:
 
     environment: Mapping[str, str]
     stop_s: int
-    _running: list[tuple[str, Sequence[str], "subprocess.Popen[bytes]"]] = field(default_factory=list)
+    _running: list[_Child] = field(default_factory=list)
 
     def start(self, name: str, *arguments: str) -> None:
         """Run `python ARGUMENTS` as a child that ends when we do."""
-        self._running.append((name, arguments, self._spawn(arguments)))
+        self._running.append(_Child(name, arguments, self._spawn(arguments), time.monotonic()))
 
     def _spawn(self, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
         tie: Callable[[], None] | None = dying_with(os.getpid(), signal.SIGTERM)
@@ -37,22 +47,22 @@ class Children:
         )
 
     def revive(self) -> list[str]:
-        """Start anew what has died, and return the names."""
+        """Start anew what has died, and return the names. What dies at once is started every few seconds only."""
         died = []
-        for place, (name, arguments, process) in enumerate(self._running):
-            if process.poll() is not None:
-                died.append(f"{name} (exit {process.returncode})")
-                self._running[place] = (name, arguments, self._spawn(arguments))
+        for child in self._running:
+            if child.process.poll() is not None and time.monotonic() - child.started >= RESTART_S:
+                died.append(f"{child.name} (exit {child.process.returncode})")
+                child.process, child.started = self._spawn(child.arguments), time.monotonic()
         return died
 
     def stop(self) -> None:
         """End every child, the last started first: asked to, then made to."""
-        for _, _, process in reversed(self._running):
-            if process.poll() is None:
-                process.terminate()
+        for child in reversed(self._running):
+            if child.process.poll() is None:
+                child.process.terminate()
                 try:
-                    process.wait(self.stop_s + STOP_EXTRA_S)
+                    child.process.wait(self.stop_s + STOP_EXTRA_S)
                 except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+                    child.process.kill()
+                    child.process.wait()
         self._running.clear()

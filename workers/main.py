@@ -14,6 +14,7 @@ from typing import Any, Final
 import structlog
 from arq import cron
 from arq.cron import CronJob
+from pydantic import ValidationError
 
 from app import logs
 from app import settings as settings_module
@@ -38,10 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
     parser.add_argument("--queue", choices=sorted(QUEUES), default="all", help="which jobs to work on")
     queue = parser.parse_args(arguments).queue
-    settings = settings_module.load()
-    logs.configure(settings)
     try:
+        settings = settings_module.load()
+        logs.configure(settings)
         asyncio.run(work(settings, queue))
+    except ValidationError as error:
+        raise SystemExit(f"error: {settings_module.explain(error)}") from None
     except SteelyardError as error:
         raise SystemExit(f"error: {error.message}") from None
 

@@ -2,12 +2,12 @@
 
 import csv
 import io
-import json
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from app.actions import strict
 from app.core import assemble, document, drift
 from app.core.document import PortfolioFile
 from app.core.drift import Report
@@ -38,33 +38,7 @@ def read_text(path: Path) -> str:
 
 def parse(text: str, now: datetime) -> PortfolioFile:
     """Read and check the text of a portfolio file."""
-    try:
-        return document.parse(_read_json(text), now)
-    except RecursionError:
-        raise InvalidInput("not a portfolio file: nested too deeply") from None
-
-
-def _read_json(text: str) -> object:
-    """Parse JSON strictly: no duplicate keys, no NaN, no infinities."""
-    try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
-    except json.JSONDecodeError as error:
-        raise InvalidInput(f"not JSON: {error.msg} in line {error.lineno}, column {error.colno}") from None
-    except ValueError:  # Python reads no integer of more than 4300 digits
-        raise InvalidInput("not a portfolio file: a number has thousands of digits") from None
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise InvalidInput(f"the field {key[:40]!r} is given twice in one object")
-        found[key] = value
-    return found
-
-
-def _constant(name: str) -> object:
-    raise InvalidInput(f"{name} is not a number")
+    return document.parse(strict.parse(text, "the file"), now)
 
 
 def measure(path: Path, now: datetime) -> Report:

@@ -6,22 +6,20 @@ its size and its time, and handed on whole; answers are streamed through as they
 
 import asyncio
 import json
-import math
 import re
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import NoReturn
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.actions import strict
 from app.core.errors import InvalidInput
 from app.settings import Settings
 
 BODY_TIMEOUT_S = 10.0
 """For a whole body, so that nobody holds a connection by sending it in crumbs."""
-JSON_DEPTH_MAX = 32
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 CSV_SUFFIX = ".csv"
 """A path that ends so takes text/csv; every other takes JSON."""
@@ -29,7 +27,6 @@ CSV_SUFFIX = ".csv"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CONTENT_LENGTH = re.compile(r"[0-9]{1,18}")
 AUTHORITY = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
-SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 log = structlog.get_logger(__name__)
@@ -191,27 +188,13 @@ def problem(status: int, code: str, detail: str, request_id: str) -> bytes:
 
 
 def strict_json(body: bytes) -> object:
-    """Parse JSON (RFC 8259) and raise MalformedBody for what parsers understand differently.
-
-    Refused: other encodings than UTF-8, NaN and infinities (also those made of digits, as 1e999), lone surrogates,
-    a name given twice in an object, and more than `JSON_DEPTH_MAX` levels. Numbers with a fraction or an exponent come
-    back as float, for the scalars to refuse where they are not wanted.
-    """
+    """Parse a JSON body strictly; raise MalformedBody for what is refused."""
     try:
-        text = body.decode()
-        value: object = json.loads(
-            text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_without_duplicates
-        )
+        return strict.parse(body.decode(), "the body")
     except UnicodeDecodeError as error:
         raise MalformedBody(f"the body is not UTF-8: byte {error.start} does not fit") from None
-    except json.JSONDecodeError as error:
-        raise MalformedBody(f"the body is not JSON: {error.msg}, line {error.lineno} column {error.colno}") from None
-    except RecursionError:
-        raise MalformedBody(f"the body nests deeper than {JSON_DEPTH_MAX} levels") from None
-    except ValueError:  # int() refuses thousands of digits
-        raise MalformedBody("the body holds a number with too many digits") from None
-    _check_values(value, with_strings=SURROGATE_ESCAPE.search(text) is not None)
-    return value
+    except InvalidInput as error:
+        raise MalformedBody(error.message) from None
 
 
 def _check_head(scope: Scope, headers: Headers) -> None:
@@ -282,48 +265,3 @@ async def _refuse_handshake(scope: Scope, send: Send, refusal: Refusal, request_
     }
     await send(_with_edge_headers(start, request_id))
     await send({"type": "websocket.http.response.body", "body": body})
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise MalformedBody(f"the body holds {name}, which is not JSON")
-
-
-def _finite(digits: str) -> float:
-    value = float(digits)
-    if not math.isfinite(value):
-        raise MalformedBody(f"the body holds the number {digits[:40]}, which is too large")
-    return value
-
-
-def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members: dict[str, object] = {}
-    for name, value in pairs:
-        if name in members:
-            raise MalformedBody(f"the body gives {name[:40]!r} twice in one object")
-        members[name] = value
-    return members
-
-
-def _check_values(value: object, *, with_strings: bool) -> None:
-    """Walk through a parsed value, without recursion, for what can only be seen afterwards."""
-    level: list[object] = [value]
-    for _ in range(JSON_DEPTH_MAX + 1):
-        if with_strings and not all(_is_encodable(text) for text in level if isinstance(text, str)):
-            raise MalformedBody("the body holds half of a surrogate pair")
-        containers = [found for found in level if isinstance(found, dict | list)]
-        if not containers:
-            return
-        level = []
-        for container in containers:
-            level.extend(container)
-            if isinstance(container, dict):
-                level.extend(container.values())
-    raise MalformedBody(f"the body nests deeper than {JSON_DEPTH_MAX} levels")
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

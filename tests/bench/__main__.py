@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from app import logs
 from app.actions import access, drift, market, portfolios, scans
 from app.actions.live import Hub
 from app.actions.market import PriceDraft
@@ -90,8 +91,10 @@ async def service_figures() -> dict[str, str]:
                 "redis_url": servers.endpoints.redis_url,
                 "jwt_secret": "0123456789abcdefghijklmnopqrstuvwxyz-bench",
                 "scan_chunk_portfolios": PORTFOLIOS,
+                "log_level": "WARNING",
             }
         )
+        logs.configure(settings)
         async with open_services(settings, on_thread) as services:
             return {**await query_figures(services), **await scan_figures(services)}
 

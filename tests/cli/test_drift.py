@@ -163,24 +163,22 @@ def test_example_of_the_documentation_is_measured(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "not JSON: Expecting value in line 1, column 1"),
-        ("{", "not JSON: Expecting property name enclosed in double quotes in line 1, column 2"),
+        ("", "the file is not JSON: Expecting value, line 1 column 1"),
+        ("{", "the file is not JSON: Expecting property name enclosed in double quotes, line 1 column 2"),
         ("[]", "expected an object, found list"),
-        ('{"steelyard": 1, "steelyard": 1}', "the field 'steelyard' is given twice in one object"),
-        ('{"steelyard": NaN}', "NaN is not a number"),
-        ('{"steelyard": -Infinity}', "-Infinity is not a number"),
+        ('{"steelyard": 1, "steelyard": 1}', "the file gives 'steelyard' twice in one object"),
+        ('{"steelyard": NaN}', "the file holds NaN, which is not JSON"),
+        ('{"steelyard": -Infinity}', "the file holds -Infinity, which is not JSON"),
         ('{"steelyard": 1.0, "portfolio": {}}', "steelyard: this is file version '1.0'; only version 1 is known"),
-        ('{"steelyard": ' + "9" * 5000 + "}", "not a portfolio file: a number has thousands of digits"),
-        ("[" * 100_000, "not a portfolio file: nested too deeply"),
-        ('{"steelyard": ' + "[" * 900 + "]" * 900 + "}", "not a portfolio file: nested too deeply"),
-        ('{"steelyard": 1, "portfolio": {"name": "\\ud800"}}', "portfolio.name: name must be 1 to 200 characters "
-         "without control characters or space around it"),
+        ('{"steelyard": ' + "9" * 5000 + "}", "the file holds a number with too many digits"),
+        ("[" * 100_000, "the file nests deeper than 32 levels"),
+        ('{"steelyard": ' + "[" * 900 + "]" * 900 + "}", "the file nests deeper than 32 levels"),
+        ('{"steelyard": 1, "portfolio": {"name": "\\ud800"}}', "the file holds half of a surrogate pair"),
         ('{"steelyard": 1, "portfolio": {}, "a\\nb": 1}', "there is no field 'a\\nb' here"),
     ],
 )  # fmt: skip
 def test_text_that_is_no_portfolio_file_is_one_sentence(tmp_path: Path, text: str, message: str) -> None:
-    found = drift(text, tmp_path).error()
-    assert found == message or (message.endswith("deeply") and found.startswith("steelyard: this is file version"))
+    assert drift(text, tmp_path).error() == message
 
 
 def test_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
