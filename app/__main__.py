@@ -136,13 +136,22 @@ def import_(
 
 
 @app.command()
-def export(owner: OwnerName, portfolio: PortfolioId = None) -> None:
-    """Print a portfolio as a portfolio file."""
+def export(
+    owner: OwnerName,
+    portfolio: PortfolioId = None,
+    csv: Annotated[
+        str | None, typer.Option("--csv", help="Print only the lots, prices or transactions, as CSV.")
+    ] = None,
+) -> None:
+    """Print a portfolio as a portfolio file, or a part of it as CSV."""
     from app.actions import exchange
 
     if portfolio is None:
         raise Required("which portfolio? give --portfolio", ["portfolio"])
-    print(json.dumps(_as_owner(owner, lambda context: exchange.export_file(context, portfolio)), indent=2))
+    if csv not in (None, "lots", "prices", "transactions"):
+        raise InvalidInput(f"csv is {csv!r}; it must be lots, prices or transactions", ["csv"])
+    document = _as_owner(owner, lambda context: exchange.export_file(context, portfolio))
+    print(exchange.as_csv(document, csv) if csv else json.dumps(document, indent=2), end="" if csv else "\n")
 
 
 @app.command()

@@ -262,6 +262,32 @@ async def export_file(context: Context, portfolio_id: str) -> dict[str, Any]:
     return export.render(snapshot, drafts)
 
 
+def as_csv(document: dict[str, Any], kind: str) -> str:
+    """Return the lots, prices or transactions of a portfolio file as CSV."""
+    portfolio = document["portfolio"]
+    if kind == "lots":
+        rows = [{"account": account["name"], **lot} for account in portfolio["accounts"] for lot in account["lots"]]
+        return files.write_csv(
+            LOT_COLUMNS, [_cells(row, unitCost="unit_cost", acquiredOn="acquired_on") for row in rows]
+        )
+    if kind == "prices":
+        priced = [asset for asset in document["assets"] if "price" in asset]
+        return files.write_csv(PRICE_COLUMNS, [_price_cells(asset) for asset in priced])
+    kinds = {account["name"]: account["kind"] for account in portfolio["accounts"]}
+    facts = document.get("transactions", [])
+    return files.write_csv(TRANSACTION_COLUMNS, [{**fact, "account_kind": kinds[fact["account"]]} for fact in facts])
+
+
+def _cells(row: dict[str, str], **columns: str) -> dict[str, str]:
+    return {columns.get(name, name): value for name, value in row.items()}
+
+
+def _price_cells(asset: dict[str, Any]) -> dict[str, str]:
+    symbol, currency, venue = asset["symbol"], asset["currency"], asset.get("venue")
+    name = f"{symbol}:{currency}:{venue}" if venue else symbol
+    return {"symbol": name, "currency": currency, "price": asset["price"], "priced_at": asset["pricedAt"]}
+
+
 async def _all_transactions(context: Context, tx: Tx, portfolio_row_id: int) -> list[Transaction]:
     found: list[Transaction] = []
     after = 0

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -68,6 +68,15 @@ def read_csv(text: str, columns: tuple[str, ...], read: Callable[[dict[str, str]
     except csv.Error as error:
         raise InvalidInput(f"line {reader.line_num}: {error}") from None
     return rows
+
+
+def write_csv(columns: tuple[str, ...], rows: Iterable[Mapping[str, str]]) -> str:
+    """Write CSV that `read_csv` reads."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
 
 
 def _header(reader: Any) -> tuple[str, ...]:

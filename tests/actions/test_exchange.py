@@ -423,3 +423,25 @@ async def test_csv_of_another_kind_is_refused_with_the_headers_there_are(alice: 
     assert await refusal(exchange.import_csv(alice, csv(tmp_path, LOTS), None, with_assets=True)) == (
         "portfolio: a CSV of lots or transactions needs --portfolio"
     )
+
+
+async def test_csv_that_was_exported_is_what_import_reads(alice: Context, tmp_path: Path) -> None:
+    path = tmp_path / "family.json"
+    facts = [
+        {"date": "2020-01-02", "account": "Broker", "side": "BUY", "symbol": "AAA", "quantity": "3", "price": "33"}
+    ]
+    path.write_text(json.dumps(document(transactions=facts)))
+    portfolio_id = await exchange.import_file(alice, path, with_assets=True)
+    before = await exchange.export_file(alice, portfolio_id)
+    written = {kind: exchange.as_csv(before, kind) for kind in ("lots", "prices", "transactions")}
+    assert written["lots"].splitlines()[:2] == [
+        "account,symbol,quantity,unit_cost,acquired_on",
+        "Broker,AAA,3,33.333333333333333333,2020-01-02",
+    ]
+    assert written["prices"].splitlines()[1] == "AAA,USD,110,2024-06-03T16:00:00Z"
+    assert written["transactions"].splitlines()[1] == "2020-01-02,Broker,TAXABLE,BUY,AAA,3,33,0"
+    for kind in ("lots", "prices"):
+        (tmp_path / f"{kind}.csv").write_text(written[kind])
+        await exchange.import_csv(alice, tmp_path / f"{kind}.csv", portfolio_id, with_assets=True)
+    after = await exchange.export_file(alice, portfolio_id)
+    assert after["portfolio"]["accounts"] == before["portfolio"]["accounts"]
