@@ -201,18 +201,23 @@ def _settings(port: int | None, data_dir: Path | None, **others: object) -> Sett
 
 
 def with_services(work: Callable[[Any], Awaitable[T]]) -> T:
-    """Run work with connections to the configured servers."""
+    """Run work with connections to the configured servers, or to those `up` and `demo` have in the data folder."""
     from app import logs
     from app.context import on_thread, open_services
+    from app.embedded import Servers
 
     settings = settings_module.load()
     logs.configure(settings)
 
-    async def run() -> T:
+    async def run(settings: Settings) -> T:
         async with open_services(settings, on_thread) as services:
             return await work(services)
 
-    return asyncio.run(run())
+    if settings.database_url or settings.redis_url or not settings.data_dir.exists():
+        return asyncio.run(run(settings))
+    with Servers(settings) as servers:
+        urls = {"database_url": servers.endpoints.database_url, "redis_url": servers.endpoints.redis_url}
+        return asyncio.run(run(settings.model_copy(update=urls)))
 
 
 def _as_owner(name: str, work: Callable[[Any], Awaitable[T]]) -> T:

@@ -47,7 +47,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
                 *rest.routes(services, verifier, hub),
                 Route("/readyz", _ready(services)),
             ]
-            _before_stopping(hub.close)
+            _before_stopping(hub.closing.set)
             try:
                 yield
             finally:

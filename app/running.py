@@ -184,7 +184,7 @@ def _introduce(settings: Settings, firsts: dict[str, str], out: Console) -> None
     def say(text: str = "") -> None:
         out.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    say(f"\nSteelyard is at {url}. One exchange day passes every {demo_actions.DAY_S} seconds, from 2018 on.")
+    say(f"\nSteelyard is at {url}. One day passes every {demo_actions.DAY_S} seconds, from 2018 on.")
     say("Stock and ETF prices are real daily closes; bonds, crypto and the euro are simulated, and say so.\n")
     for name in (*demo_portfolios.OWNERS, demo_actions.OPERATOR_NAME):
         role = "operator" if name == demo_actions.OPERATOR_NAME else None
@@ -221,7 +221,7 @@ def _check_keys(settings: Settings) -> str:
 async def _check_servers(settings: Settings) -> list[tuple[str, str]]:
     if not settings.database_url or not settings.redis_url:
         return (
-            [("servers", "")]
+            [("servers", "none are configured; `up` and `demo` bring their own")]
             if not settings.database_url and not settings.redis_url
             else [
                 ("servers", "only one of DATABASE_URL and REDIS_URL is set; the other server would be an embedded one")

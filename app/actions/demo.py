@@ -1,6 +1,6 @@
 """The demo: real prices replayed by a fast clock, and three owners whose portfolios really drift.
 
-One exchange day passes in `DAY_S` seconds of the wall clock. Prices go the way every price goes, `record_prices`.
+One day passes in `DAY_S` seconds of the wall clock. Prices go the way every price goes, `record_prices`.
 """
 
 import asyncio

@@ -226,7 +226,9 @@ def _inherited(desk: Desk) -> PortfolioDraft:
     held = {"JNJ": 40_500, "MRK": 9_000, "UNH": 13_500, "VLUE": 9_000, "SIZE": 9_000}
     return PortfolioDraft(
         name="Inherited",
-        policy=_policy(HYBRID, destination=Destination.BAND_EDGE, long_term_rate=Decimal(15)),
+        policy=_policy(
+            HYBRID, destination=Destination.BAND_EDGE, short_term_rate=Decimal(32), long_term_rate=Decimal(15)
+        ),
         accounts=(desk.account("Inheritance", AccountKind.TAXABLE, held, cash=9_000),),
         targets=(
             _target("20", "JNJ"),

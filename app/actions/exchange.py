@@ -216,7 +216,7 @@ def _fact(draft: TransactionDraft, accounts: dict[str, Account], names: dict[str
     if draft.account not in accounts:
         raise InvalidInput(_no_account(draft.account, accounts), ["account"])
     if draft.symbol not in names:
-        raise InvalidInput(f"no asset has the symbol {draft.symbol}; an operator can add it", ["symbol"])
+        raise InvalidInput(f"no asset has the symbol {draft.symbol.rstrip(':')}; an operator can add it", ["symbol"])
     asset = names[draft.symbol]
     gross = ROUNDED.multiply(draft.quantity, draft.price)
     amount = ROUNDED.add(gross, draft.fees if draft.side is TradeSide.BUY else -draft.fees)

@@ -32,14 +32,8 @@ class Hub:
         self._services = services
         self._waiting: dict[int, set[asyncio.Event]] = defaultdict(set)
         self._nudged = asyncio.Event()
-        self.closed = False
-
-    def close(self) -> None:
-        """End every stream: the process is about to stop, and clients go on elsewhere from their cursors."""
-        self.closed = True
-        for waiting in self._waiting.values():
-            for wake in waiting:
-                wake.set()
+        self.closing = asyncio.Event()
+        """Set when the process is about to stop: streams are cut then, so that clients go on elsewhere."""
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -99,10 +93,10 @@ class Hub:
 async def follow(
     services: Services, hub: Hub, owner_id: int, after: str | None, portfolio_ids: Sequence[str] | None = None
 ) -> AsyncIterator[Event]:
-    """Yield an owner's events after a cursor, each once, until the hub closes; from now on when there is no cursor."""
+    """Yield an owner's events after a cursor, for ever, each once; from now on when there is no cursor."""
     with hub.listen(owner_id) as wake:
         cursor, checked = after, after is None
-        while not hub.closed:
+        while True:
             wake.clear()
             try:
                 if not checked:

@@ -14,6 +14,7 @@ from app.store import assets
 from app.store import targets as rows
 from app.store.db import Tx
 from app.store.market import load_market
+from app.store.portfolios import check_version
 
 
 async def set_targets(
@@ -34,6 +35,7 @@ async def set_targets(
         check_writable(loaded.row.status, "portfolioId")
         wanted = await look_up(tx, drafts, "entries")
         if dry_run:
+            check_version("targets", expected, loaded.row.targets_version)
             return await with_targets(tx, loaded, wanted)
         await rows.replace_targets(
             context.owner_id,

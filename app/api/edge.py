@@ -80,6 +80,8 @@ class Edge:
                 raise
             log.exception("request_failed")
             await answer.refuse(Refusal(500, "INTERNAL", "something went wrong here; quote the request id"))
+        finally:
+            log.info("request", method=scope["method"], path=scope["path"], status=answer.status)
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes | None:
         """Return the whole body, or None when the client leaves before it is complete."""
@@ -158,10 +160,11 @@ class Answer:
         self._send = send
         self._request_id = request_id
         self.started = False
+        self.status: int | None = None
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.started = True
+            self.started, self.status = True, message["status"]
             message = _with_edge_headers(message, self._request_id)
         await self._send(message)
 

@@ -36,6 +36,7 @@ INIT_TIMEOUT: Final = timedelta(seconds=10)
 SUBSCRIPTIONS_MAX: Final = 20
 MESSAGE_MAX: Final = 65_536
 TOKEN_ENDED: Final = 4403
+RESTARTING: Final = 1012
 MALFORMED: Final = 4400
 REASON_MAX: Final = 123
 GRAPHQL_JSON: Final = "application/graphql-response+json"
@@ -122,6 +123,16 @@ class TransportHandler(BaseGraphQLTransportWSHandler[Any, Any]):
     """Closes with the protocol's codes: 4400 for a frame that is no message, 4403 when the token ends."""
 
     end: asyncio.Task[None] | None = None
+    cut: asyncio.Task[None] | None = None
+
+    async def handle(self) -> None:
+        self.cut = asyncio.create_task(self._close_when_stopping())
+        await super().handle()
+
+    async def _close_when_stopping(self) -> None:
+        """Close before the server does, and without completing the subscriptions: a client then connects again."""
+        await self.context.hub.closing.wait()
+        await self.websocket.close(code=RESTARTING, reason="Service restart")
 
     async def handle_message(self, message: Any) -> None:
         well_formed = isinstance(message, dict) and isinstance(message.get("type"), str)
@@ -146,10 +157,11 @@ class TransportHandler(BaseGraphQLTransportWSHandler[Any, Any]):
         await self.websocket.close(code=TOKEN_ENDED, reason="Token ended")
 
     async def shutdown(self) -> None:
-        if self.end is not None:
-            self.end.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await self.end
+        for task in (self.end, self.cut):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await task
         await super().shutdown()
 
 
@@ -255,7 +267,25 @@ class GraphQLApp(GraphQL[Caller, None]):
         sub_response: Response,
         headers: Mapping[str, str],
     ) -> Response:
-        return StreamingResponse(stream(), headers=dict(headers))
+        return StreamingResponse(self._until_stopping(stream()), headers=dict(headers))
+
+    async def _until_stopping(self, stream: AsyncIterator[str]) -> AsyncIterator[str]:
+        """Cut a stream when the process stops, without its `complete`: a client then connects again."""
+        closing = asyncio.ensure_future(self.hub.closing.wait())
+        try:
+            while not closing.done():
+                following = asyncio.ensure_future(anext(stream, None))
+                await asyncio.wait({following, closing}, return_when=asyncio.FIRST_COMPLETED)
+                if not following.done():
+                    following.cancel()
+                    await asyncio.gather(following, return_exceptions=True)
+                elif (chunk := following.result()) is not None:
+                    yield chunk
+                else:
+                    return
+        finally:
+            closing.cancel()
+            await stream.aclose()  # type: ignore[attr-defined]
 
 
 def _refusal(status: int, message: str, code: str, headers: dict[str, str]) -> Response:

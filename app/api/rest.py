@@ -140,7 +140,8 @@ async def get_plan(request: Request, context: Context) -> Response:
 
 def _targets(answer: Targets, status: int) -> Response:
     response = _json(answer, status)
-    response.headers["ETag"] = f'"v{answer.version or 0}"'
+    if answer.version:
+        response.headers["ETag"] = f'"v{answer.version}"'
     return response
 
 

@@ -254,7 +254,7 @@ class RebalancePolicy:
     warn_at: Percent = field(description="Share of a band from which the status is WARNING.")
     alert_on_warning: bool = field(description="True to open alerts at WARNING already.")
     alert_after: int = field(description="Scan buckets in a row that a drift must last before it is alerted.")
-    recover_after: int = field(description="Scan buckets in a row it must stay below 0.9 of an edge before it is over.")
+    recover_after: int = field(description="Scan buckets in a row it must stay at or below 0.9 of an edge to be over.")
     max_price_age: list[PriceAge] = field(description="How long a price may be used, by class.")
     destination: Destination = field(description="Where trades aim.")
     band_kept: Percent | None = field(description="Share of the band that SHARE leaves; null for other destinations.")

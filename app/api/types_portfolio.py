@@ -85,7 +85,9 @@ class Portfolio(Node):
     name: str = field(description="Name chosen by the owner.")
     base_currency: CurrencyCode = field(description="Currency in which values are reported.")
     status: PortfolioStatus = field(description="Whether it is watched.")
-    version: int = field(description="Grows by one with every change; pass it as `expectedVersion`.")
+    version: int = field(
+        description="Grows with its name, status, policy and holdings; `expectedVersion` of `portfolioUpdate`."
+    )
     created_at: datetime = field(description="When it was created.")
     updated_at: datetime = field(description="When it last changed.")
 

@@ -114,7 +114,7 @@ def decide(states: Mapping[str, SleeveState], report: Report, policy: Policy, bu
             if key != DATA_KEY and key not in entries:
                 gone.append(key)
                 if states[key].peak:
-                    told.append(_resolved(key, f"{key} is no longer part of the portfolio."))
+                    told.append(_resolved(key, f"{key} is no longer measured by itself."))
     return Decision(changed, tuple(gone), tuple(told))
 
 

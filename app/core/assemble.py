@@ -62,7 +62,7 @@ def _check_sums(lots: Sequence[NewLot]) -> None:
 def _new_lot(draft: LotDraft, names: Mapping[str, Asset], market: Market, base_currency: str, today: date) -> NewLot:
     asset = names.get(draft.symbol)
     if asset is None:
-        raise InvalidInput(f"no asset has the symbol {draft.symbol}; an operator can add it", ["symbol"])
+        raise InvalidInput(f"no asset has the symbol {draft.symbol.rstrip(':')}; an operator can add it", ["symbol"])
     acquired_on = draft.acquired_on or today
     if acquired_on > today:
         raise InvalidInput(f"acquiredOn {acquired_on} is after today, {today}", ["acquiredOn"])

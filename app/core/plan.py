@@ -181,6 +181,10 @@ def _refuse(snapshot: Snapshot, before: Report, request: PlanRequest) -> None:
         symbols = (*before.valuation.missing, *before.valuation.stale)
         message = f"no plan without fresh prices; missing or too old: {', '.join(symbols)}"
         raise StaleData(message, symbols, before.valuation.prices_at)
+    known = {asset.symbol for asset in snapshot.market.assets.values()}
+    for place, symbol in enumerate(request.exclude):
+        if symbol not in known:
+            raise InvalidInput(f"{symbol} is neither held nor targeted; is it misspelt?", ["exclude", place])
     worth = before.valuation.value
     assert worth is not None
     if worth + request.cash_flow < ZERO:
@@ -246,6 +250,8 @@ def _obstacle(
     entry = sleeve.entry
     if side is TradeSide.BUY and sleeve.obstacle:
         return sleeve.obstacle
+    if side is TradeSide.SELL and request.cash_flow < ZERO and not snapshot.policy.allow_sells:
+        return SkipReason.SELLS_DISABLED, "the policy does not allow sells"
     if request.scope is not PlanScope.FULL and entry.status is not DriftStatus.BREACHED:
         band = f"{plain(entry.lower)} to {plain(entry.upper)} %"
         return SkipReason.WITHIN_BAND, f"{plain(entry.actual)} % is within its band of {band}"
@@ -297,10 +303,14 @@ def _check(snapshot: Snapshot, desk: Desk) -> None:
     assert all(amount >= ZERO for amount in desk.cash.values()), "an account is overdrawn"
 
 
+_WHY = {TradeReason.RAISE_CASH: "cash is needed: ", TradeReason.INVEST_CASH: "there is cash to invest: "}
+
+
 def _planned(trade: Trade, entry: Entry, reached: Decimal, request: PlanRequest) -> PlannedTrade:
     breached = entry.status is DriftStatus.BREACHED or request.scope is PlanScope.FULL
     if trade.side is TradeSide.BUY:
-        reason = TradeReason.FILL_UNDERWEIGHT if breached else TradeReason.INVEST_CASH
+        underweight = breached and entry.to_target > ZERO
+        reason = TradeReason.FILL_UNDERWEIGHT if underweight else TradeReason.INVEST_CASH
     elif not entry.targeted:
         reason = TradeReason.EXIT_UNTARGETED
     else:
@@ -309,8 +319,8 @@ def _planned(trade: Trade, entry: Entry, reached: Decimal, request: PlanRequest)
     verb = "buying" if trade.side is TradeSide.BUY else "selling"
     text = (
         f"{entry.key} is at {plain(entry.actual)} %, target {plain(entry.target)} %, band {plain(entry.lower)} to "
-        f"{plain(entry.upper)} %; {verb} {plain(trade.quantity)} {trade.asset.symbol} for {money(trade.value)} "
-        f"brings it to {plain(reached)} %."
+        f"{plain(entry.upper)} %; {_WHY.get(reason, '')}{verb} {plain(trade.quantity)} {trade.asset.symbol} for "
+        f"{money(trade.value)}. After all trades it is at {plain(reached)} %."
     )
     return PlannedTrade(trade, reason, text)
 
@@ -323,6 +333,13 @@ def _warnings(desk: Desk, short: Decimal) -> tuple[str, ...]:
             f"Losses of {money(losses)} are realised; wash sales are not checked: a purchase of the same "
             "asset within 30 days before or after may disallow them."
         )
+    for account_id, amount in desk.paid_from.items():
+        account = desk.accounts[account_id]
+        if account.kind is not AccountKind.TAXABLE:
+            warnings.append(
+                f"{money(amount)} of the withdrawal comes out of {account.name} ({account.kind.value}); taking money "
+                "out of it may be taxed or penalised by itself, which is not in the estimate."
+            )
     if short:
         warnings.append(f"The withdrawal falls short by {money(short)}: nothing else can be sold.")
     return tuple(warnings)

@@ -121,7 +121,9 @@ def _entry(draft: TargetDraft, ids: Mapping[str, str]) -> Target:
         return Target(key, draft.percent, (ids[key],), None, draft.band)
     for place, symbol in enumerate(draft.assets):
         if symbol not in ids:
-            raise InvalidInput(f"no asset has the symbol {symbol}; an operator can add it", ["assets", place])
+            raise InvalidInput(
+                f"no asset has the symbol {symbol.rstrip(':')}; an operator can add it", ["assets", place]
+            )
     return Target(key, draft.percent, tuple(ids[symbol] for symbol in draft.assets), draft.asset_class, draft.band)
 
 

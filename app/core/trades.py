@@ -103,6 +103,7 @@ class Desk:
         self.base = portfolio.base_currency
         self.accounts = {account.id: account for account in portfolio.accounts}
         self.cash = {account.id: account.cash.get(self.base, ZERO) for account in portfolio.accounts}
+        self.paid_from: dict[str, Decimal] = {}
         self.cash_before = sum(self.cash.values(), ZERO)
         self.trades: list[Trade] = []
         self.skips: list[Skip] = []
@@ -116,7 +117,10 @@ class Desk:
         left = amount
         rounded_to = round_up if at_least else round_down
         picked: dict[tuple[str, str], Decimal] = {}
-        for holding, lot in self._ordered(holdings):
+        ordered = self._ordered(holdings)
+        if at_least:
+            ordered.sort(key=lambda pair: self._is_sheltered(pair[0].account_id))
+        for holding, lot in ordered:
             unit = self.quotes[holding.asset.id].unit
             whole = rounded_to(ROUNDED.divide(left, unit), QUANTITY_PLACES)
             part = min(lot.quantity, whole) if left > ZERO else ZERO
@@ -163,15 +167,24 @@ class Desk:
         )
 
     def move_cash(self, flow: Decimal) -> Decimal:
-        """Pay a flow into the first account, or take it from the fullest ones; return what is missing."""
+        """Pay a flow into the first account, or take it from the accounts, taxable and fullest first.
+
+        Return what is missing.
+        """
         if flow > ZERO:
             self.cash[next(iter(self.cash))] += flow
         due = max(ZERO, -flow)
-        for account_id in sorted(self.cash, key=lambda name: -self.cash[name]):
+        for account_id in sorted(self.cash, key=lambda name: (self._is_sheltered(name), -self.cash[name])):
             part = min(due, self.cash[account_id])
             self.cash[account_id] -= part
             due -= part
+            if part:
+                self.paid_from[account_id] = part
         return due
+
+    def _is_sheltered(self, account_id: str) -> bool:
+        """Say whether taking money out of an account may be taxed by itself: it is the last to pay a withdrawal."""
+        return self.accounts[account_id].kind is not AccountKind.TAXABLE
 
     def buy(self, key: str, asset: Asset, amount: Decimal, spendable: Decimal) -> Decimal:
         """Buy about `amount`, never more, from the accounts with most cash first; return the cash that was used.
@@ -248,6 +261,7 @@ class Desk:
         """Record a trade that is left out, with the reason as a half sentence."""
         name = asset.symbol if asset else key
         verb = "Buying" if side is TradeSide.BUY else "Selling"
+        value = round_half_even(value, MONEY_PLACES)
         self.skips.append(Skip(key, asset, side, value, reason, f"{verb} {name} is left out: {why}."))
 
 

@@ -180,7 +180,7 @@ async def test_same_file_again_is_the_same_portfolio(alice: Context, file: Path)
 
 async def test_files_assets_and_prices_are_not_written_by_an_owners_import(alice: Context, file: Path) -> None:
     assert (await refusal(imported(alice, file, with_assets=False))).endswith(
-        "no asset has the symbol AAA:USD:; an operator can add it"
+        "no asset has the symbol AAA:USD; an operator can add it"
     )
     assert (await count(alice, "assets"), await count(alice, "portfolios")) == (0, 0)
     await imported(alice, file)

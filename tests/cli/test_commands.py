@@ -91,6 +91,9 @@ def test_migrate_that_cannot_be_done_is_one_sentence(empty_database: Endpoints) 
     )
 
 
+NONE = "none are configured; `up` and `demo` bring their own"
+
+
 def test_doctor_finds_nothing_wrong(shell: dict[str, str]) -> None:
     said = steelyard("doctor", given=shell)
     assert (said.code, said.out) == (0, "keys: ok\ndatabase: ok\nschema: ok\nredis: ok\n")
@@ -98,7 +101,7 @@ def test_doctor_finds_nothing_wrong(shell: dict[str, str]) -> None:
 
 def test_doctor_says_what_is_wrong(empty_database: Endpoints) -> None:
     said = steelyard("doctor")
-    assert (said.code, said.out) == (1, f"keys: {KEYS}STEELYARD_JWT_SECRET ({ADVICE})\nservers: ok\n")
+    assert (said.code, said.out) == (1, f"keys: {KEYS}STEELYARD_JWT_SECRET ({ADVICE})\nservers: {NONE}\n")
     said = steelyard("doctor", given=settings_of(empty_database))
     lines = said.out.splitlines()
     assert lines[:2] == ["keys: ok", "database: ok"]
@@ -177,7 +180,7 @@ def free_port() -> int:
 
 def test_import_and_export_speak_the_same_file(shell: dict[str, str], file: Path, tmp_path: Path) -> None:
     unknown = steelyard("import", file, *OWNER, given=shell)
-    assert unknown.error().endswith("no asset has the symbol VTI:USD:; an operator can add it")
+    assert unknown.error().endswith("no asset has the symbol VTI:USD; an operator can add it")
     first = steelyard("import", file, *OWNER, "--with-assets", given=shell)
     assert (first.code, first.err, first.out[:3], len(first.out)) == (0, "", "pf_", 30)
     assert steelyard("import", file, *OWNER, given=shell).out == first.out

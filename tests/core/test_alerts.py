@@ -198,7 +198,7 @@ def test_a_sleeve_that_vanishes_resolves_its_alert() -> None:
     assert told == {"A": AlertEventKind.ESCALATED, "B": AlertEventKind.ESCALATED}
     sold = snapshot("40 B @ 1", {"B": "100"}, policy=FIVE)
     messages = {t.key: (t.event, t.message) for t in watch.see(measure(sold), AS_OF + 2 * HOUR)}
-    assert messages["A"] == (AlertEventKind.RESOLVED, "A is no longer part of the portfolio.")
+    assert messages["A"] == (AlertEventKind.RESOLVED, "A is no longer measured by itself.")
     assert "A" not in watch.states
 
 

@@ -31,8 +31,8 @@ def test_sells_come_before_buys_and_say_why() -> None:
     assert trades(plan) == ["SELL 20 A", "BUY 20 B"]
     assert reasons(plan) == ["REDUCE_OVERWEIGHT", "FILL_UNDERWEIGHT"]
     assert [planned.explanation for planned in plan.trades] == [
-        "A is at 70 %, target 50 %, band 45 to 55 %; selling 20 A for 200.00 brings it to 50 %.",
-        "B is at 30 %, target 50 %, band 45 to 55 %; buying 20 B for 200.00 brings it to 50 %.",
+        "A is at 70 %, target 50 %, band 45 to 55 %; selling 20 A for 200.00. After all trades it is at 50 %.",
+        "B is at 30 %, target 50 %, band 45 to 55 %; buying 20 B for 200.00. After all trades it is at 50 %.",
     ]
     assert plan.summary.turnover == 20
     assert plan.summary.net_cash == 0
@@ -442,3 +442,26 @@ def test_five_hundred_sleeves_are_planned() -> None:
     assert len(plan.trades) == 500
     assert plan.summary.sold == plan.summary.bought == 2500
     assert plan.after.max_abs_drift == 0
+
+
+def test_withdrawal_is_paid_by_taxable_accounts_first() -> None:
+    held = {"Pension TAX_DEFERRED": "50 A {5 USD 2020-01-02} @ 10", "Broker": "50 A {5 USD 2020-01-02}"}
+    plan = propose(snapshot(held, {"A": "100"}), PlanScope.CASH_FLOW, flow="-300")
+    assert [(item.trade.account_id, item.trade.quantity) for item in plan.trades] == [("Broker", Decimal(30))]
+    assert plan.warnings == ()
+
+
+def test_withdrawal_that_a_pension_must_pay_says_so() -> None:
+    held = {"Pension TAX_DEFERRED": "50 A {5 USD 2020-01-02} @ 10", "Broker": "20 A {5 USD 2020-01-02}"}
+    plan = propose(snapshot(held, {"A": "100"}), PlanScope.CASH_FLOW, flow="-300")
+    assert sum(item.trade.quantity for item in plan.trades) == 30
+    assert plan.warnings == (
+        "100.00 of the withdrawal comes out of Pension (TAX_DEFERRED); taking money out of it may be taxed or penalised "
+        "by itself, which is not in the estimate.",
+    )
+
+
+def test_excluded_symbol_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="AB is neither held nor targeted; is it misspelt") as refused:
+        propose(snapshot("50 A @ 10, 50 B @ 10", {"A": "50", "B": "50"}), exclude=["A", "AB"])
+    assert refused.value.path == ("exclude", "1")
