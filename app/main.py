@@ -10,8 +10,9 @@ from types import FrameType
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
@@ -19,7 +20,7 @@ from app import logs
 from app import settings as settings_module
 from app.actions.live import Hub
 from app.api import auth, rest
-from app.api.edge import Edge
+from app.api.edge import Edge, problem
 from app.api.graphql import GraphQLApp
 from app.api.schema import make_schema
 from app.context import Services, new_request_id, on_thread, open_services
@@ -55,7 +56,9 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
                 with suppress(asyncio.CancelledError):
                     await watching
 
-    app = Starlette(routes=[Route("/healthz", _healthy)], lifespan=lifespan)
+    app = Starlette(
+        routes=[Route("/healthz", _healthy)], lifespan=lifespan, exception_handlers={HTTPException: _no_such_route}
+    )
     return Edge(app, settings, new_request_id)
 
 
@@ -79,6 +82,15 @@ def _act_first(
 ) -> None:
     loop.call_soon_threadsafe(act)
     handler(number, frame)
+
+
+async def _no_such_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = "NOT_FOUND" if error.status_code == 404 else "BAD_REQUEST"
+    body = problem(
+        error.status_code, code, f"{request.method} {request.url.path}: {error.detail}", request.state.request_id
+    )
+    return Response(body, error.status_code, dict(error.headers or {}), "application/problem+json")
 
 
 async def _healthy(_: Request) -> JSONResponse:

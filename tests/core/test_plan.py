@@ -456,8 +456,8 @@ def test_withdrawal_that_a_pension_must_pay_says_so() -> None:
     plan = propose(snapshot(held, {"A": "100"}), PlanScope.CASH_FLOW, flow="-300")
     assert sum(item.trade.quantity for item in plan.trades) == 30
     assert plan.warnings == (
-        "100.00 of the withdrawal comes out of Pension (TAX_DEFERRED); taking money out of it may be taxed or penalised "
-        "by itself, which is not in the estimate.",
+        "100.00 of the withdrawal comes out of Pension (TAX_DEFERRED); taking money out of it may be taxed or "
+        "penalised by itself, which is not in the estimate.",
     )
 
 
