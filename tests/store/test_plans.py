@@ -90,7 +90,7 @@ def as_stored(plan: Plan) -> Plan:
 
 async def test_a_plan_comes_back_as_it_was_made(each_world: World) -> None:
     loaded = await drifted(each_world)
-    request = PlanRequest(PlanScope.FULL, Decimal("-10.5"), ("XYZ",))
+    request = PlanRequest(PlanScope.FULL, Decimal("-10.5"), ("GLD",))
     made = make(loaded, request)
     assert made.plan.trades
     assert made.plan.skipped
