@@ -185,7 +185,7 @@ async def record_transactions(
 ) -> None:
     """Add facts of the past, once; lots and cash are not touched by them."""
     async with context.store.owned(context.owner_id) as tx:
-        if await once.begin(context, tx, key, "transactionsImport", (portfolio_id, tuple(drafts))):
+        if await once.begin(context, tx, key, "transactionsImport", (portfolio_id, tuple(drafts)), portfolio_id):
             return
         loaded = await portfolios.require(context, tx, portfolio_id)
         accounts = {account.name: account for account in loaded.snapshot.portfolio.accounts}

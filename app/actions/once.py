@@ -6,16 +6,19 @@ from app.context import Context
 from app.core import scalars
 from app.core.digest import digest
 from app.core.errors import InvalidInput
-from app.store import idempotency
+from app.store import idempotency, portfolios
 from app.store.db import Tx
 
 KEY_MAX: Final = 200
 
 
-async def begin(context: Context, tx: Tx, key: str | None, operation: str, request: object) -> str | None:
+async def begin(
+    context: Context, tx: Tx, key: str | None, operation: str, request: object, portfolio_id: str | None = None
+) -> str | None:
     """Return the id that the first call with this key answered, or None when this is the first.
 
-    A call that runs at the same time is waited for. Raises IdempotencyMismatch when the key came with another input.
+    `portfolio_id` is what is about to change, if it is there yet. A call that runs at the same time is waited for.
+    Raises IdempotencyMismatch when the key came with another input.
     """
     if key is None:
         return None
@@ -23,6 +26,8 @@ async def begin(context: Context, tx: Tx, key: str | None, operation: str, reque
         scalars.text(key, "idempotencyKey", longest=KEY_MAX)
     except InvalidInput as error:
         raise error.under("idempotencyKey") from None
+    if portfolio_id is not None:
+        await portfolios.take_turn(context.owner_id, tx, portfolio_id)  # writing the key is the first write
     stored = await idempotency.begin(context.owner_id, tx, key, operation, digest(request), context.wall)
     return None if stored is None else str(stored["id"])
 

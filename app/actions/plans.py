@@ -69,7 +69,7 @@ async def propose(
 async def _propose(context: Context, portfolio_id: str, request: PlanRequest, key: str | None) -> str:
     """Store the plan, made or queued, in one transaction; the portfolio is locked while a small plan is made."""
     async with context.store.owned(context.owner_id) as tx:
-        if stored := await once.begin(context, tx, key, "rebalancePropose", (portfolio_id, request)):
+        if stored := await once.begin(context, tx, key, "rebalancePropose", (portfolio_id, request), portfolio_id):
             return stored
         await _lock(context, tx, portfolio_id)
         loaded = await portfolios.require(context, tx, portfolio_id)

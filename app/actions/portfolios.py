@@ -139,7 +139,7 @@ async def import_holdings(
             raise NotFound("account", account_id, ["accountId"])
         portfolio_id = place[0]
         request = (account_id, tuple(lots), cash, balances)
-        if not await once.begin(context, tx, key, "holdingsImport", request):
+        if not await once.begin(context, tx, key, "holdingsImport", request, portfolio_id):
             await _import(context, tx, portfolio_id, {account_id: lots}, cash, balances)
             await once.finish(context, tx, key, account_id)
         loaded = await require(context, tx, portfolio_id)

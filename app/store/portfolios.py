@@ -91,11 +91,26 @@ async def load_portfolio(owner_id: int, tx: Tx, portfolio_id: str) -> StoredPort
     return portfolio_of(row) if row else None
 
 
+# Writers queue for a portfolio here, and not for its row: whoever waits for a row has its xid already, and events are
+# told in the order of xids. The two keys are of a space of their own, so no other advisory lock meets them.
+_TURN: Final = """
+    SELECT id, pg_advisory_xact_lock(1, (id % 2147483647)::int) FROM portfolios WHERE owner_id = $1 AND public_id = $2
+"""
+
+
+async def take_turn(owner_id: int, tx: Tx, portfolio_id: str) -> None:
+    """Wait for the other writers of a portfolio, before this transaction writes anything."""
+    await tx.execute(_TURN, owner_id, ids.decode(ids.PORTFOLIO, portfolio_id))
+
+
 async def lock_portfolio(owner_id: int, tx: Tx, portfolio_id: str) -> StoredPortfolio:
     """Return the head of a portfolio and keep everybody else from changing it until the end; or raise NotFound."""
     # First the lock, then the row: a join that had to wait for its lock would still show the targets of before.
     await tx.execute(
-        "SELECT FROM portfolios WHERE owner_id = $1 AND public_id = $2 FOR NO KEY UPDATE",
+        f"""
+        WITH turn AS MATERIALIZED ({_TURN})
+        SELECT FROM portfolios p JOIN turn USING (id) WHERE p.owner_id = $1 FOR NO KEY UPDATE OF p
+        """,
         owner_id,
         ids.decode(ids.PORTFOLIO, portfolio_id),
     )
