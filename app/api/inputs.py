@@ -99,7 +99,9 @@ class PriceAgeInput:
     age: Duration = field(description="Longest age of a price.")
 
 
-@strawberry.input(description="Changes to a policy; absent fields stay as they are, nulls are refused.")
+@strawberry.input(
+    description="Changes to a policy; absent fields stay as they are, nulls are refused but for portfolioBand."
+)
 class RebalancePolicyInput:
     default_band: ToleranceBandInput | None = field(default=UNSET, description="Band of targets that give none.")
     warn_at: Percent | None = field(default=UNSET, description="Share of a band from which the status is WARNING.")
@@ -108,6 +110,14 @@ class RebalancePolicyInput:
         default=UNSET, description="Scan buckets in a row before a drift is alerted, 1..1000."
     )
     recover_after: int | None = field(default=UNSET, description="Scan buckets in a row before it is over, 1..1000.")
+    portfolio_band: Percent | None = field(
+        default=UNSET,
+        description="Share of the base that would have to change hands before the portfolio as a whole is alerted; "
+        "null for no such limit.",
+    )
+    remind_after: Duration | None = field(
+        default=UNSET, description="Silence after an alert was told before it is told again; 0 is for ever."
+    )
     max_price_age: list[PriceAgeInput] | None = field(
         default=UNSET, description="How long a price may be used; classes not named stay as they are."
     )
@@ -121,12 +131,21 @@ class RebalancePolicyInput:
     short_term_rate: Percent | None = field(default=UNSET, description="Tax rate of short-term gains.")
     long_term_rate: Percent | None = field(default=UNSET, description="Tax rate of long-term gains.")
     plan_lifetime: Duration | None = field(default=UNSET, description="How long a plan is good after it was made.")
+    risk_aversion: Decimal | None = field(
+        default=UNSET, description="How much variance is disliked, 0.1 to 1000; for bands of kind COST."
+    )
+    auto_propose: bool | None = field(
+        default=UNSET, description="True to propose a plan when a breach opens; it is never executed by itself."
+    )
+    cooldown: Duration | None = field(
+        default=UNSET, description="Least time between two plans that are proposed by themselves."
+    )
 
     def apply(self, policy: Policy) -> Policy:
         """Return the policy with the given fields changed."""
         given = {name: value for name, value in vars(self).items() if value is not UNSET}
         for name, value in given.items():
-            if value is None:
+            if value is None and name != "portfolio_band":
                 raise InvalidInput(f"{_camel(name)} is null; leave it out to keep it", [_camel(name)])
         changes: dict[str, Any] = {name: value for name, value in given.items() if name in _SAME}
         if "default_band" in given:
@@ -138,8 +157,11 @@ class RebalancePolicyInput:
             changes["band_kept"] = given["band_kept"].scaleb(-2)
         if "min_trade" in given:
             changes["min_trade"] = _at("minTrade", lambda: scalars.money(given["min_trade"], "minTrade"))
-        if "plan_lifetime" in given:
-            changes["plan_lifetime_s"] = given["plan_lifetime"]
+        for name in ("remind_after", "plan_lifetime", "cooldown"):
+            if name in given:
+                changes[f"{name}_s"] = given[name]
+        if "risk_aversion" in given:
+            changes["risk_aversion"] = _at("riskAversion", lambda: scalars.risk_aversion(given["risk_aversion"]))
         for name in ("alert_after", "recover_after"):
             if name in given and not 1 <= given[name] <= 1000:
                 raise InvalidInput(f"{_camel(name)} is {given[name]}; it must be from 1 to 1000", [_camel(name)])
@@ -155,6 +177,8 @@ _SAME = {
     "alert_on_warning",
     "alert_after",
     "recover_after",
+    "portfolio_band",
+    "auto_propose",
     "destination",
     "max_fee",
     "cash_buffer",

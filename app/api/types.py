@@ -255,6 +255,12 @@ class RebalancePolicy:
     alert_on_warning: bool = field(description="True to open alerts at WARNING already.")
     alert_after: int = field(description="Scan buckets in a row that a drift must last before it is alerted.")
     recover_after: int = field(description="Scan buckets in a row it must stay at or below 0.9 of an edge to be over.")
+    portfolio_band: Percent | None = field(
+        description="Share of the base that would have to change hands before the portfolio as a whole is alerted."
+    )
+    remind_after: Duration = field(
+        description="Silence after an alert was told before it is told again; 0 is for ever."
+    )
     max_price_age: list[PriceAge] = field(description="How long a price may be used, by class.")
     destination: Destination = field(description="Where trades aim.")
     band_kept: Percent | None = field(description="Share of the band that SHARE leaves; null for other destinations.")
@@ -266,6 +272,11 @@ class RebalancePolicy:
     short_term_rate: Percent = field(description="Tax rate of short-term gains.")
     long_term_rate: Percent = field(description="Tax rate of long-term gains.")
     plan_lifetime: Duration = field(description="How long a plan is good after it was made.")
+    risk_aversion: Decimal = field(description="How much variance is disliked; for bands of kind COST.")
+    auto_propose: bool = field(
+        description="True to propose a plan when a breach opens; it is never executed by itself."
+    )
+    cooldown: Duration = field(description="Least time between two plans that are proposed by themselves.")
 
     @classmethod
     def of(cls, policy: Policy) -> "RebalancePolicy":
@@ -277,6 +288,8 @@ class RebalancePolicy:
             alert_on_warning=policy.alert_on_warning,
             alert_after=policy.alert_after,
             recover_after=policy.recover_after,
+            portfolio_band=percent_or_none(policy.portfolio_band),
+            remind_after=Duration(policy.remind_after_s),
             max_price_age=ages,
             destination=policy.destination,
             band_kept=Percent(policy.band_kept * HUNDRED) if share else None,
@@ -288,4 +301,7 @@ class RebalancePolicy:
             short_term_rate=Percent(policy.short_term_rate),
             long_term_rate=Percent(policy.long_term_rate),
             plan_lifetime=Duration(policy.plan_lifetime_s),
+            risk_aversion=policy.risk_aversion,
+            auto_propose=policy.auto_propose,
+            cooldown=Duration(policy.cooldown_s),
         )

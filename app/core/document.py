@@ -322,6 +322,8 @@ def read_policy(item: object) -> Policy:
         alert_on_warning=fields.take("alertOnWarning", read_bool, default.alert_on_warning),
         alert_after=fields.take("alertAfter", _count, default.alert_after),
         recover_after=fields.take("recoverAfter", _count, default.recover_after),
+        portfolio_band=fields.maybe("portfolioBand", lambda value: scalars.percent(value, "portfolioBand")),
+        remind_after_s=fields.take("remindAfter", scalars.duration_s, default.remind_after_s),
         max_price_age_s={**default.max_price_age_s, **ages},
         destination=fields.take(
             "destination", lambda value: scalars.member(Destination, value, "destination"), default.destination
@@ -335,6 +337,9 @@ def read_policy(item: object) -> Policy:
         short_term_rate=percent("shortTermRate", default.short_term_rate),
         long_term_rate=percent("longTermRate", default.long_term_rate),
         plan_lifetime_s=fields.take("planLifetime", scalars.duration_s, default.plan_lifetime_s),
+        risk_aversion=fields.take("riskAversion", scalars.risk_aversion, default.risk_aversion),
+        auto_propose=fields.take("autoPropose", read_bool, default.auto_propose),
+        cooldown_s=fields.take("cooldown", scalars.duration_s, default.cooldown_s),
     )
     fields.end()
     return policy

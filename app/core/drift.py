@@ -64,6 +64,7 @@ class Entry:
 
     `to_target` = t B - V_i: buy when positive, sell when negative. `relative_drift` and `band_used` are percents,
     None when they would divide by zero. `targeted` is False for a holding in no sleeve: target 0, default band.
+    `why` says in one sentence how the band came to be as wide as it is.
     """
 
     key: str
@@ -82,6 +83,7 @@ class Entry:
     to_target: Decimal
     stale: bool
     members: tuple[Member, ...]
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class Report:
 
     That is so for NO_TARGETS, for NO_VALUE (B <= 0), and for DATA_STALE when a price is missing altogether. With
     prices that are only too old, entries are there and flagged. `turnover_to_target` is half the sum of |d_i|.
+    `tracking_error` is a percent a year, None without history. `deployable` is cash beside the base that may be spent.
     """
 
     status: DriftStatus
@@ -101,6 +104,8 @@ class Report:
     targets_version: int | None
     as_of: datetime
     entries: tuple[Entry, ...]
+    tracking_error: Decimal | None = None
+    deployable: Decimal | None = None
 
     @property
     def stale(self) -> bool:

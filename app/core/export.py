@@ -125,6 +125,7 @@ def _policy(policy: Policy) -> dict[str, Any]:
         "alertOnWarning": policy.alert_on_warning,
         "alertAfter": policy.alert_after,
         "recoverAfter": policy.recover_after,
+        "remindAfter": write_duration(policy.remind_after_s),
         "destination": policy.destination.value,
         "minTrade": plain(policy.min_trade),
         "maxFee": plain(policy.max_fee),
@@ -134,7 +135,12 @@ def _policy(policy: Policy) -> dict[str, Any]:
         "shortTermRate": plain(policy.short_term_rate),
         "longTermRate": plain(policy.long_term_rate),
         "planLifetime": write_duration(policy.plan_lifetime_s),
+        "riskAversion": plain(policy.risk_aversion),
+        "autoPropose": policy.auto_propose,
+        "cooldown": write_duration(policy.cooldown_s),
     }
+    if policy.portfolio_band is not None:
+        item["portfolioBand"] = plain(policy.portfolio_band)
     if policy.band_kept or policy.destination is Destination.SHARE:
         item["bandKept"] = plain(policy.band_kept * HUNDRED)
     ages = [(kind, age) for kind, age in policy.max_price_age_s.items() if age != MAX_PRICE_AGE_S[kind]]

@@ -34,6 +34,8 @@ from app.core.targets import CASH
 from app.core.trades import Desk, Quote, Skip, SkipReason, Trade, TradeSide, money, settle
 
 ENGINE = "water-fill-1"
+MONITOR = "monitor"
+"""Who asked for a plan that nobody asked for: the health monitor, where the policy says so."""
 
 
 class PlanStatus(Enum):

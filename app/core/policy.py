@@ -31,13 +31,19 @@ class LotMethod(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How one portfolio is watched and rebalanced. Percent fields are 0..100, money is in the base currency."""
+    """How one portfolio is watched and rebalanced. Percent fields are 0..100, money is in the base currency.
+
+    `portfolio_band` is how much of the base may have to change hands, in percent, before the portfolio as a whole is
+    alerted; None for no such limit. `remind_after_s` 0 is never. `risk_aversion` is lambda of the COST band.
+    """
 
     default_band: Band = SMART
     warn_at: Decimal = Decimal(80)
     alert_on_warning: bool = False
     alert_after: int = 1
     recover_after: int = 1
+    portfolio_band: Decimal | None = None
+    remind_after_s: int = 0
     max_price_age_s: Mapping[AssetClass, int] = field(default_factory=lambda: MAX_PRICE_AGE_S)
     destination: Destination = Destination.TARGET
     band_kept: Decimal = ZERO
@@ -49,3 +55,6 @@ class Policy:
     short_term_rate: Decimal = ZERO
     long_term_rate: Decimal = ZERO
     plan_lifetime_s: int = DAY_S
+    risk_aversion: Decimal = Decimal(5)
+    auto_propose: bool = False
+    cooldown_s: int = DAY_S

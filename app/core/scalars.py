@@ -23,6 +23,9 @@ from app.core.money import (
 
 E = TypeVar("E", bound=Enum)
 
+LEAST_AVERSION: Final = Decimal("0.1")
+MOST_AVERSION: Final = 1000
+
 # Control characters and line ends; and halves of a character, which no database and no terminal takes.
 _UNFIT: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _CURRENCY: Final = re.compile(r"[A-Z][A-Z0-9]{1,9}")
@@ -68,6 +71,14 @@ def percent(value: object, what: str = "percent") -> Decimal:
     number = parse(value, places=PERCENT_PLACES, minimum=ZERO, what=what)
     if number > HUNDRED:
         raise InvalidInput(f"{what} {str(value)[:40]} is above 100")
+    return number
+
+
+def risk_aversion(value: object, what: str = "riskAversion") -> Decimal:
+    """How much variance is disliked, from 0.1 to 1000 with at most 6 decimals; 5 is a usual investor."""
+    number = parse(value, places=PERCENT_PLACES, minimum=LEAST_AVERSION, what=what)
+    if number > MOST_AVERSION:
+        raise InvalidInput(f"{what} is {str(value)[:40]}; at most {MOST_AVERSION} is allowed")
     return number
 
 

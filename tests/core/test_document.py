@@ -106,6 +106,7 @@ def test_every_field_is_read() -> None:
         "maxPriceAge": [{"assetClass": "ETF", "age": "PT1M"}], "destination": "SHARE", "bandKept": "87.5",
         "minTrade": "100", "maxFee": "2", "cashBuffer": "1", "allowSells": False, "lotMethod": "HIFO",
         "shortTermRate": "35", "longTermRate": "15", "planLifetime": "PT90S",
+        "portfolioBand": "3", "remindAfter": "P1D", "riskAversion": "2.5", "autoPropose": True, "cooldown": "P7D",
     }  # fmt: skip
     lot = {"symbol": "A:EUR:XETR", "quantity": "0.001", "unitCost": "0", "acquiredOn": "2020-02-29"}
     account = {"name": "X", "kind": "TAX_EXEMPT", "cash": "1.5", "lots": [lot]}
@@ -127,6 +128,9 @@ def test_every_field_is_read() -> None:
     assert (draft.name, draft.base_currency) == ("P", "EUR")
     assert (draft.policy.default_band, draft.policy.destination) == (absolute("3"), Destination.SHARE)
     assert (draft.policy.band_kept, draft.policy.plan_lifetime_s) == (Decimal("0.875"), 90)
+    assert (draft.policy.portfolio_band, draft.policy.remind_after_s) == (Decimal(3), 86_400)
+    assert (draft.policy.risk_aversion, draft.policy.auto_propose) == (Decimal("2.5"), True)
+    assert draft.policy.cooldown_s == 7 * 86_400
     assert draft.policy.max_price_age_s == {**MAX_PRICE_AGE_S, AssetClass.ETF: 60}
     bought = LotDraft("A:EUR:XETR", Decimal("0.001"), Decimal(0), date(2020, 2, 29))
     assert draft.accounts == (AccountDraft("X", AccountKind.TAX_EXEMPT, {"EUR": Decimal("1.5")}, (bought,)),)
@@ -307,6 +311,9 @@ def snapshots(draw: st.DrawFn, quantities: st.SearchStrategy[Decimal]) -> Snapsh
     policy = Policy(**{name: getattr(policy, name) for name in policy.__slots__} | {
         "max_price_age_s": {**MAX_PRICE_AGE_S, **ages}, "alert_on_warning": draw(st.booleans()),
         "alert_after": draw(st.integers(1, 1000)), "plan_lifetime_s": draw(st.integers(0, 10**7)),
+        "portfolio_band": draw(st.none() | st.sampled_from([Decimal(0), Decimal("2.5")])),
+        "remind_after_s": draw(st.integers(0, 10**7)), "cooldown_s": draw(st.integers(0, 10**7)),
+        "auto_propose": draw(st.booleans()), "risk_aversion": draw(st.sampled_from([Decimal(5), Decimal("0.1")])),
     })  # fmt: skip
     title = draw(texts)
     portfolio = Portfolio(title, title, draw(st.sampled_from(["USD", "EUR"])), held)
