@@ -116,7 +116,7 @@ def measure_all(loaded: Sequence[Loaded]) -> list[Measured]:
     measured = []
     for one in loaded:
         try:
-            measured.append((one, drift.measure(one.snapshot)))
+            measured.append((one, drift.measure(one.snapshot, tracking=True)))
         except SteelyardError as error:
             log.error("portfolio_not_measured", portfolio=one.row.public_id, reason=error.message)
         except Exception:  # our mistake, which must not cost the others of the chunk their hour

@@ -53,6 +53,8 @@ _show(
     RELATIVE="A share of the target itself, with an optional floor and cap in points.",
     HYBRID="The narrower of an absolute and a relative band, as in the 5/25 rule.",
     SMART="25 % of the target, at least 1 and at most 5 points: the default.",
+    VOLATILITY="A multiple of the volatility of what is held, times the target.",
+    COST="As wide as the costs of trading, and tax on gains when selling, make worth while.",
 )
 _show(
     bands.Destination,

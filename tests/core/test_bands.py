@@ -37,7 +37,7 @@ from tests.core.samples import PROPERTY, band_kinds, decimals
     ],
 )
 def test_half_widths(band: Band, target: str, half: str) -> None:
-    assert bands.width(band, Decimal(target)) == Width(Decimal(half), Decimal(half))
+    assert bands.work_out(band, Decimal(target)).width == Width(Decimal(half), Decimal(half))
 
 
 def test_edges_are_clipped_to_weights() -> None:
@@ -68,6 +68,6 @@ def test_destinations_keep_a_share_of_the_band(destination: Destination, weight:
 @PROPERTY
 @given(band_kinds(), decimals("0", "100", 6))
 def test_a_band_contains_its_target_and_stays_within_weights(band: Band, target: Decimal) -> None:
-    width = bands.width(bands.check(band), target)
+    width = bands.work_out(bands.check(band), target).width
     assert width.down >= 0 <= width.up
     assert 0 <= bands.lower(target, width) <= target <= bands.upper(target, width) <= 100
