@@ -49,11 +49,14 @@ class Internet:
 
     async def _create_connection(self, protocol: Any, host: str, port: int, **given: Any) -> Any:
         self.connected.append((host, port))
-        assert str(ip_address(host)) == host, "only addresses are connected to"
         if host in self.behind:
+            if given.get("ssl"):
+                given.setdefault("server_hostname", host)  # as the loop does itself
             host, port = "127.0.0.1", self.behind[host]
-        elif host not in LOOPBACK:
-            raise OSError(101, "Network is unreachable")
+        else:
+            assert str(ip_address(host)) == host, "a name is looked up once, and only what was found is connected to"
+            if host not in LOOPBACK:
+                raise OSError(101, "Network is unreachable")
         return await self._connect(protocol, host, port, **given)
 
 
