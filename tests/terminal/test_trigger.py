@@ -37,7 +37,7 @@ def say(*answers: object) -> Answer:
 
 
 def with_hooks(*payloads: dict[str, Any]) -> Answer:
-    return say({"data": {"webhooks": HOOKS}}, *({"data": {"webhookTest": payload}} for payload in payloads))
+    return say({"data": {"webhooks": {"nodes": HOOKS}}}, *({"data": {"webhookTest": payload}} for payload in payloads))
 
 
 async def triggered(there: Receiver, event: str = "ALERT_RAISED") -> tuple[int, str, str]:
