@@ -15,7 +15,7 @@ HOOKS = [
     {"id": "wh_3", "url": "https://c.example/in", "events": ["ALERT_RAISED"], "enabled": False},
     {"id": "wh_4", "url": "https://d.example/in", "events": ["TARGETS_CHANGED"], "enabled": True},
 ]
-ARRIVED = {"statusCode": 204, "latencyMs": 12, "error": None, "userErrors": []}
+ARRIVED: dict[str, Any] = {"statusCode": 204, "latencyMs": 12, "error": None, "userErrors": []}
 REFUSED = {"statusCode": 500, "latencyMs": 7, "error": "answered 500", "userErrors": []}
 UNKNOWN = {
     "statusCode": None,
