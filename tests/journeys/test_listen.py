@@ -69,6 +69,8 @@ async def test_json_lines_carry_the_cursor_to_go_on_from(steelyard: Steelyard) -
     async with running(*given, after) as first:
         raised = json.loads(await first.line())
         resolved = json.loads(await first.line())
+    assert steelyard.api is not None
+    assert "Exception in ASGI application" not in steelyard.api.said(), "who goes away is no trouble"
     assert [event["kind"] for event in (raised, resolved)] == ["RAISED", "RESOLVED"]
     async with running(*given, raised["cursor"]) as second:
         assert json.loads(await second.line()) == resolved
