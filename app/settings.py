@@ -70,12 +70,12 @@ class Settings(BaseSettings):
     )
 
     webhook_loopback: bool = Field(
-        default=False, description="Allow webhooks to this machine, also over http: for development."
+        default=False, description="Allow webhooks to this machine itself, also over http: for demo and tests."
     )
     smtp_url: str = Field(
         default="",
         repr=False,
-        description="Mail server, smtp://user:password@host:587 or smtps://host; empty: no e-mail is sent.",
+        description="Mail server, smtp://user:password@host:port or smtps://; empty: no e-mail is sent.",
     )
     mail_from: str = Field(default="", description="Address that e-mail comes from.")
 

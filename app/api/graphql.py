@@ -285,19 +285,19 @@ class GraphQLApp(GraphQL[Caller, None]):
     async def _until_stopping(self, stream: AsyncIterator[str]) -> AsyncIterator[str]:
         """Cut a stream when the process stops, without its `complete`: a client then connects again."""
         closing = asyncio.ensure_future(self.hub.closing.wait())
+        following: asyncio.Future[str | None] | None = None
         try:
             while not closing.done():
                 following = asyncio.ensure_future(anext(stream, None))
                 await asyncio.wait({following, closing}, return_when=asyncio.FIRST_COMPLETED)
-                if not following.done():
-                    following.cancel()
-                    await asyncio.gather(following, return_exceptions=True)
-                elif (chunk := following.result()) is not None:
-                    yield chunk
-                else:
+                if not following.done() or (chunk := following.result()) is None:
                     return
+                yield chunk
         finally:
             closing.cancel()
+            if following is not None and not following.done():
+                following.cancel()  # whoever listened is gone, or we are about to be: a stream at work closes like this
+                await asyncio.gather(following, return_exceptions=True)
             await stream.aclose()  # type: ignore[attr-defined]
 
 

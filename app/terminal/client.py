@@ -31,7 +31,7 @@ class Client:
     def __init__(self, url: str, token: str) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InvalidInput(f"url is {url!r}; write the API's address, e.g. http://127.0.0.1:8000", ["url"])
+            raise InvalidInput(f"{url!r} is no address; write that of the API, e.g. http://127.0.0.1:8000", ["url"])
         if not token or not token.isascii() or not token.isprintable():
             raise Required(f"which token? give --token or set STEELYARD_TOKEN; {ADVICE}", ["token"])
         self.url = url.rstrip("/")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
@@ -115,7 +116,7 @@ def receive(secrets: Sequence[Secret], port: int, out: Console) -> None:
         listening = socket.create_server((HOST, port))
     except OSError as error:
         raise InvalidInput(
-            f"{HOST}:{port} is not free: {error.strerror}; choose another with --port", ["port"]
+            f"{HOST}:{port} is not free: {os.strerror(error.errno or 0)}; choose another with --port", ["port"]
         ) from None
     config = uvicorn.Config(
         Receiver(secrets, out),

@@ -12,7 +12,7 @@ EVENTS: Final = (
     *("PLAN_READY", "TARGETS_CHANGED"),
 )
 
-WEBHOOKS: Final = "{ webhooks { id url events enabled } }"
+WEBHOOKS: Final = "{ webhooks(first: 100) { nodes { id url events enabled } } }"
 TEST: Final = """
 mutation ($input: WebhookTestInput!) {
   webhookTest(input: $input) { statusCode latencyMs error userErrors { code message path } }
@@ -24,7 +24,7 @@ async def trigger(client: Client, event: str, out: Console) -> bool:
     """Send the samples, print one line for each, and return whether all arrived."""
     if event not in EVENTS:
         raise InvalidInput(f"event is {event!r}; it must be one of {', '.join(EVENTS)}", ["event"])
-    hooks = (await client.ask(WEBHOOKS))["webhooks"]
+    hooks = (await client.ask(WEBHOOKS))["webhooks"]["nodes"]
     taking = [hook for hook in hooks if hook["enabled"] and event in hook["events"]]
     if not taking:
         raise SteelyardError(f"none of your {len(hooks)} webhooks takes {event}; create one with webhookCreate")
