@@ -223,7 +223,7 @@ def test_measuring_twice_gives_the_same(
     start = replace(start, closes={symbol: swinging(str(place * 7)) for place, symbol in enumerate(SYMBOLS)})
     first = measure(start, tracking=True)
     assert first == measure(start, tracking=True)
-    assert digest(start) == digest(replace(start, closes=dict(reversed(start.closes.items()))))
+    assert digest(start) == digest(replace(start, closes=dict(reversed(list(start.closes.items())))))
     assert (first.tracking_error is None) == (first.entries == ())
     for entry in first.entries:
         assert 0 <= entry.lower <= entry.target <= entry.upper <= 100

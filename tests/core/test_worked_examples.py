@@ -19,6 +19,7 @@ from app.core.optimize.allocate import PlanScope
 from app.core.plan import PlanStatus
 from app.core.policy import Policy
 from app.core.stats import Volatility
+from app.core.targets import TargetDraft
 from tests.builders import (
     absolute,
     asset,
@@ -132,7 +133,7 @@ def test_d8_what_is_out_of_a_volatility_band(target: str, actual: str, volatilit
 def swung(target: str, actual: str, volatility: str) -> Snapshot:
     """A sleeve with a volatility band, and the rest."""
     rest, other = (plain(100 - Decimal(percent)) for percent in (target, actual))
-    wanted = {"A": sleeve(target, "A", band=moving_band()), "B": rest}
+    wanted: dict[str, str | TargetDraft] = {"A": sleeve(target, "A", band=moving_band()), "B": rest}
     start = snapshot(f"{actual} A @ 1, {other} B @ 1", wanted)
     return replace(start, closes={"A": swinging(volatility)})
 
