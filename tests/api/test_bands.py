@@ -104,10 +104,45 @@ def test_tracking_error_and_deposits_are_the_same_over_rest(portfolio: tuple[Cal
 
 def test_what_if_has_its_own_bands_and_tracking_error(portfolio: tuple[Caller, str]) -> None:
     owner, portfolio_id = portfolio
-    against = [{"key": "BDA", "percent": "70", "band": {"cost": True}}, {"key": "BDB", "percent": "30"}]
+    against = [{"key": "BDA", "percent": "70", "band": {"volatility": {}}}, {"key": "BDB", "percent": "30"}]
     drift = owner.data(DRIFT, id=portfolio_id, against=against)["portfolio"]["drift"]
     assert (drift["trackingError"], drift["depositToTarget"]["amount"]) == ("0", {"amount": "0"})
-    assert {entry["key"]: entry["band"]["kind"] for entry in drift["entries"]} == {"BDA": "COST", "BDB": "ABSOLUTE"}
+    assert {entry["key"]: entry["band"]["kind"] for entry in drift["entries"]} == {
+        "BDA": "VOLATILITY",
+        "BDB": "ABSOLUTE",
+    }
+    assert drift["entries"][0]["band"]["returns"] == 29
+
+
+def test_what_if_of_a_portfolio_at_rest_reads_the_closes_it_needs(portfolio: tuple[Caller, str]) -> None:
+    owner, _ = portfolio
+    lots = [{"symbol": "BDA", "quantity": "1"}]
+    targets = [{"key": "BDA", "percent": "100"}]
+    made = owner.mutate("portfolioCreate", "portfolio { id }", name="Rest", accounts=[{"lots": lots}], targets=targets)
+    against = [{"key": "BDA", "percent": "60", "band": {"volatility": {}}}, {"key": "BDB", "percent": "40"}]
+    drift = owner.data(DRIFT, id=made["portfolio"]["id"], against=against)["portfolio"]["drift"]
+    returns = {entry["key"]: entry["band"]["returns"] for entry in drift["entries"]}
+    assert returns == {"BDA": 29, "BDB": None}
+
+
+def test_bands_of_an_old_version_are_worked_out_for_what_is_held_now(api: Api, portfolio: tuple[Caller, str]) -> None:
+    owner, _ = portfolio
+    made = owner.mutate(
+        "portfolioCreate",
+        "portfolio { id }",
+        name="Old",
+        accounts=[{"lots": [{"symbol": "BDA", "quantity": "1"}]}],
+        targets=[{"key": "BDB", "percent": "100"}],
+    )["portfolio"]
+    entries = [{"key": "BDA", "percent": "60"}, {"key": "BDB", "percent": "40", "band": {"cost": True}}]
+    for wanted in (entries, [{"key": "BDA", "percent": "100"}]):
+        assert owner.mutate("targetsSet", portfolioId=made["id"], entries=wanted)["userErrors"] == []
+    query = (
+        "query ($id: ID!) { portfolio(id: $id) { targetsHistory { nodes { version entries { key band { up } } } } } }"
+    )
+    nodes = owner.data(query, id=made["id"])["portfolio"]["targetsHistory"]["nodes"]
+    found = [{entry["key"]: entry["band"]["up"] for entry in node["entries"]} for node in nodes]
+    assert found == [{"BDA": "5"}, {"BDA": "5", "BDB": "2.051971"}, {"BDB": "5"}]
 
 
 def test_drift_at_an_instant_is_what_the_last_scan_by_then_measured(api: Api, portfolio: tuple[Caller, str]) -> None:
