@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 from app.core.errors import InvalidInput, SteelyardError
@@ -122,6 +123,7 @@ WINDOW_DAYS: Final = 365
 LEAST_WINDOW_DAYS: Final = 30  # fewer days rarely have the returns that a volatility needs
 MOST_WINDOW_DAYS: Final = 3650
 _NUMBERS: Final = ("absolute", "relative", "floor", "cap", "factor", "window_days")
+REMEMBERED: Final = 10_000  # bands at targets, a few hundred bytes each
 EVIDENT: Final = frozenset({BandKind.VOLATILITY, BandKind.COST})  # kinds that rest on more than the target
 
 
@@ -141,10 +143,10 @@ def check(band: Band) -> Band:
 
     Else raise InvalidInput with the field. Factor and window have their own checks, as their fields have other names.
     """
-    below, above = band.sides
-    _check_side(below)
+    bought, sold = band.sides
+    _check_side(bought)
     try:
-        _check_side(above)
+        _check_side(sold)
     except SteelyardError as error:
         raise error.under("above") from None
     return band
@@ -188,19 +190,29 @@ def windows_of(band: Band) -> set[int]:
     return {side.window_days for side in band.sides if side.kind is BandKind.VOLATILITY and side.window_days}
 
 
-@exactly
 def work_out(band: Band, target: Decimal, evidence: Evidence = NOTHING) -> Worked:
     """Return the half-widths of a band at a target in percent, and why; formulas above, half-even to 1e-6 points.
 
-    The floor is applied first, then the cap. Source: Daryanani (relative 20 %), Swedroe (5/25), Masters and Vanguard
-    (volatility), Davis and Norman, Donohue and Yip (cost: the asymptotic no-trade region of small costs).
+    The floor is applied first, then the cap. Source: Daryanani (relative 20 %), Swedroe (5/25), the `rebalance` package
+    (volatility), Davis and Norman (cost: the no-trade region of proportional costs while they are small).
     """
-    below, above = band.sides
-    down, why = _half(below, target, evidence, evidence.buying)
-    up, why_up = _half(above, target, evidence, evidence.selling)
+    return _without_evidence(band, target) if evidence is NOTHING else _work_out(band, target, evidence)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _without_evidence(band: Band, target: Decimal) -> Worked:
+    # Every sleeve of every portfolio asks in every scan, and most ask the same.
+    return _work_out(band, target, NOTHING)
+
+
+@exactly
+def _work_out(band: Band, target: Decimal, evidence: Evidence) -> Worked:
+    bought, sold = band.sides
+    down, why = _half(bought, target, evidence, evidence.buying)
+    up, why_up = _half(sold, target, evidence, evidence.selling)
     if why != why_up:
         why = f"Below: {why} Above: {why_up}"
-    first, second = (evidence.volatility.get(side.window_days or 0) for side in (below, above))
+    first, second = (evidence.volatility.get(side.window_days or 0) for side in band.sides)
     return Worked(Width(down, up), why, first, second if second != first else None)
 
 
