@@ -180,6 +180,8 @@ async def scan_expire_plans(tx: Tx, now: datetime, limit: int) -> set[int]:
     due = await tx.fetch(
         "SELECT portfolio_id FROM plans WHERE status = 'READY' AND expires_at <= $1 ORDER BY id LIMIT $2", now, limit
     )
+    if not due:
+        return set()
     locked = sorted(row["portfolio_id"] for row in due)
     turns = sorted({row_id % 2147483647 for row_id in locked})
     await tx.execute("SELECT pg_advisory_xact_lock(1, key) FROM unnest($1::int[]) AS key", turns)
