@@ -18,8 +18,7 @@ async def sweep_forever(services: Services) -> None:
             await scans.sweep(services)
             await plans.scan_unfinished(services)
             await plans.scan_expire(services)
-            await alerts.settle(services)
-            await alerts.scan_remind(services)
+            await alerts.sweep(services)
         except Unavailable as error:
             log.warning("sweep_postponed", reason=str(error))
         except Exception:

@@ -8,14 +8,15 @@ from typing import Final
 from app.actions.access import domain_now
 from app.actions.live import Hub, follow
 from app.actions.pages import Page, id_of, key_of, page_of
-from app.context import Context, Services, new_uuid
+from app.context import Context, Services, new_uuid, wall_now
 from app.core import ids, scalars
 from app.core.alerts import AlertEventKind, AlertSeverity, AlertStatus
 from app.core.errors import InvalidInput, NotFound
-from app.store import alerts, outages, plan_alerts
+from app.store import alerts, outages, plan_alerts, scans
 from app.store.alerts import Alert as Alert
 
 SNOOZE_MAX: Final = timedelta(days=90)
+SCAN_PATIENCE: Final = timedelta(minutes=1)
 SETTLE_MAX: Final = 500  # owners in one transaction, which holds back every reader of events
 
 _URGENCY = {severity: rank for rank, severity in enumerate(AlertSeverity)}
@@ -97,12 +98,19 @@ async def settle(services: Services, owner_ids: Sequence[int] | None = None) -> 
             return
 
 
-async def scan_remind(services: Services) -> None:
-    """Remind of plans that wait, as policies and snoozes say; of what drifts, measuring it reminds."""
+async def sweep(services: Services) -> None:
+    """Settle what a crash left, and remind of plans that wait; of what drifts, measuring it reminds.
+
+    A scan settles when all is measured, so that an alert counts every portfolio: one that runs is waited for a while.
+    """
     now = await domain_now(services)
     async with services.store.shared() as tx:
         told = await plan_alerts.scan_remind(tx, now, SETTLE_MAX)
+    async with services.store.shared(reading=True) as tx:
+        scanning = await scans.is_running(tx, wall_now() - SCAN_PATIENCE)
     await services.bus.nudge("alert", told)
+    if not scanning:
+        await settle(services)
 
 
 async def stream(

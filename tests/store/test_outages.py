@@ -184,7 +184,14 @@ async def test_an_outage_is_told_again_by_the_most_eager_policy_unless_it_is_ack
     async with world.writing() as tx:
         await alerts.acknowledge_alert(world.owner_id, tx, alert.id, actor="alice", now=AS_OF + 9 * HOUR)
     assert await settle(world, now=AS_OF + 100 * HOUR) == set()
-    assert await kinds(world) == ["RAISED", "REMINDED", "SNOOZED", "REMINDED", "ACKNOWLEDGED"]
+    async with world.writing() as tx:
+        now, until = AS_OF + 100 * HOUR, AS_OF + 101 * HOUR
+        await alerts.snooze_alert(world.owner_id, tx, alert.id, until=until, now=now)
+    await settle(world, now=until)
+    (alert,) = await listed(world)
+    assert (alert.status, alert.snoozed_until, alert.reminded_at) == (AlertStatus.ACKNOWLEDGED, None, until)
+    said = ["RAISED", "REMINDED", "SNOOZED", "REMINDED", "ACKNOWLEDGED", "SNOOZED", "REMINDED"]
+    assert await kinds(world) == said
 
 
 async def test_many_owners_are_settled_in_as_many_statements_as_one(world: World) -> None:

@@ -1,9 +1,14 @@
 """A plan of the monitor's is told of when it is ready, and that it is so no longer; a person's own plan is not."""
 
+import asyncio
+from contextlib import suppress
 from datetime import timedelta
+
+import pytest
 
 from app.context import new_uuid
 from app.core.alerts import AlertKind, AlertSeverity, AlertStatus
+from app.core.errors import InvalidState
 from app.core.plan import MONITOR
 from app.store import alerts, plan_alerts, plans, portfolios
 from app.store.plans import Made
@@ -73,6 +78,30 @@ async def test_nothing_to_do_is_nothing_to_tell(world: World) -> None:
     loaded = await world.keep(snapshot("10 AAPL @ 100", {"AAPL": "100"}))
     await save(world, loaded, make(loaded))
     assert await listed(world) == []
+
+
+@pytest.mark.parametrize("_", range(3))
+async def test_what_a_person_says_beside_the_end_of_a_plan_is_never_told_after_it(world: World, _: int) -> None:
+    loaded = await drifted(world)
+    made = make(loaded)
+    await save(world, loaded, made)
+    (alert,) = await listed(world)
+    met = asyncio.Barrier(6)
+
+    async def say(hours: int) -> None:
+        await met.wait()
+        with suppress(InvalidState):
+            async with world.writing() as tx:
+                until = AS_OF + hours * HOUR
+                await alerts.snooze_alert(world.owner_id, tx, alert.id, until=until, now=AS_OF)
+
+    async def end() -> None:
+        await met.wait()
+        await save(world, loaded, made, requested_by="alice")
+
+    await asyncio.gather(*(say(hours) for hours in range(1, 6)), end())
+    series = [event.value for event, _ in await told(world)]
+    assert series == ["RAISED", *["SNOOZED"] * (len(series) - 2), "RESOLVED"]
 
 
 async def test_a_plan_is_told_of_again_as_policy_and_people_say(world: World) -> None:
