@@ -206,8 +206,10 @@ def _edges(half: Decimal, policy: Policy) -> tuple[Decimal, Decimal, Decimal]:
 
 def _step(state: SleeveState, one: _Watched, policy: Policy, bucket: datetime | None) -> SleeveState:
     """Count towards a move, and move the level where the buckets running suffice."""
-    counts = bucket is not None and (state.bucket is None or bucket > state.bucket)
     reached, level = one.reached, state.level
+    if not reached and not level and not any(state.runs):
+        return state  # as most are, most of the time
+    counts = bucket is not None and (state.bucket is None or bucket > state.bucket)
     runs, crossing = list(state.runs), []
     for place, seen in enumerate(state.runs):
         outward = place >= level
