@@ -24,7 +24,7 @@ from app.core.bands import (
 )
 from app.core.costs import Costs
 from app.core.drafts import AccountDraft, LotDraft, PortfolioDraft, check_accounts
-from app.core.errors import Duplicate, InvalidInput, LimitExceeded, SteelyardError
+from app.core.errors import Duplicate, InvalidInput, LimitExceeded, Required, SteelyardError
 from app.core.money import ZERO
 from app.core.optimize.allocate import PlanScope
 from app.core.plan import PlanRequest
@@ -379,6 +379,21 @@ class RebalanceProposeInput:
 @strawberry.input(description="Which alert to acknowledge.")
 class AlertAcknowledgeInput:
     alert_id: ID = field(description="Global id of the alert.")
+
+
+@strawberry.input(description="Which alert to snooze, and until when.")
+class AlertSnoozeInput:
+    alert_id: ID = field(description="Global id of the alert.")
+    until: datetime | None = field(
+        default=UNSET,
+        description="When to be told again if it is open then, at most 90 days on; null ends the snooze it has. "
+        "Needed.",
+    )
+
+    def checked_until(self) -> datetime | None:
+        if self.until is UNSET:
+            raise Required("until is missing; give an instant, or null to end the snooze", ["until"])
+        return self.until
 
 
 @strawberry.input(description="What trading an asset costs; what is absent is 0.")

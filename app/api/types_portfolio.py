@@ -186,7 +186,7 @@ class Portfolio(Node):
         page = await drift_actions.history(context, self.loaded, page_size(first), after, since, until)
         return DriftLogConnection(nodes=[DriftLogType.of(one) for one in page.items], page_info=page_info(page))
 
-    @field(description="Alerts, newest first.")
+    @field(description="Alerts, newest first, also those about all of the owner's portfolios.")
     async def alerts(
         self,
         info: CallerInfo,

@@ -16,7 +16,7 @@ from app.core import ids
 from app.core.errors import NotFound, VersionConflict
 from app.core.policy import Policy
 from app.core.portfolio import PortfolioStatus
-from app.store import documents, events, history, plans
+from app.store import alerts, documents, events, history, plans
 from app.store.db import Tx
 
 COLUMNS: Final = """
@@ -170,6 +170,8 @@ async def update_portfolio(
 ) -> StoredPortfolio:
     """Change what is given; a new policy supersedes the plans made under the old one, archiving all that are open.
 
+    What is no longer active is watched no more: its alerts end.
+
     Raises NotFound, or VersionConflict when the portfolio is no longer at `expected_version`.
     """
     before = await lock_portfolio(owner_id, tx, portfolio_id)
@@ -191,6 +193,8 @@ async def update_portfolio(
         await plans.supersede_open_plans(owner_id, tx, before.id, actor, now, queued=False)
     if status is PortfolioStatus.ARCHIVED:
         await plans.supersede_open_plans(owner_id, tx, before.id, actor, now)
+    if status not in (None, PortfolioStatus.ACTIVE, before.status):
+        await alerts.forget_portfolio(owner_id, tx, before.id, status, now)
     after = await load_portfolio(owner_id, tx, portfolio_id)
     assert after is not None
     await note_change(owner_id, tx, after, "PORTFOLIO_UPDATED", actor, now)

@@ -235,6 +235,34 @@ CASES: Final = [
     price(NAME, "symbol", symbol=NUL),
     # alertAcknowledge
     Case("alertAcknowledge", {"alertId": "x"}, "alert x does not exist", "alertId", "NOT_FOUND", {"missingId": "x"}),
+    # alertSnooze
+    Case(
+        "alertSnooze",
+        {"alertId": "x", "until": None},
+        "alert x does not exist",
+        "alertId",
+        "NOT_FOUND",
+        {"missingId": "x"},
+    ),
+    Case(
+        "alertSnooze",
+        {"alertId": "x"},
+        "until is missing; give an instant, or null to end the snooze",
+        "until",
+        "REQUIRED",
+    ),
+    Case(
+        "alertSnooze",
+        {"alertId": "x", "until": "2020-01-01T00:00:00Z"},
+        "until is 2020-01-01T00:00:00Z; it must be after ",
+        "until",
+    ),
+    Case(
+        "alertSnooze",
+        {"alertId": "x", "until": "9999-01-01T00:00:00Z"},
+        "until is 9999-01-01T00:00:00Z; it must be after ",
+        "until",
+    ),
 ]
 
 

@@ -33,7 +33,7 @@ PROPOSE = ENTER + 19
 CREATE = ENTER + 35
 IMPORT = ENTER + 29
 PRICES = ENTER + 2
-SCAN_CHUNK = 19
+SCAN_CHUNK = 22
 
 
 @dataclass(frozen=True)
