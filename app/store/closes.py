@@ -36,7 +36,7 @@ async def load_closes(tx: Tx, asset_ids: Collection[str], since: date, before: d
     """
     rows = await tx.fetch(
         """
-        SELECT a.public_id, array_agg(d.day ORDER BY d.day) AS days,
+        SELECT a.public_id, array_agg(d.day - date '0001-01-01' + 1 ORDER BY d.day) AS days,
             array_agg(d.price::float8 ORDER BY d.day) AS prices
         FROM price_days d JOIN assets a ON a.id = d.asset_id
         WHERE a.public_id = ANY ($1) AND d.day >= $2 AND d.day < $3
@@ -46,10 +46,12 @@ async def load_closes(tx: Tx, asset_ids: Collection[str], since: date, before: d
         since,
         before,
     )
-    # Assets of one market have the same days: sharing the tuple makes aligning them a comparison of one address.
-    known: dict[tuple[date, ...], tuple[date, ...]] = {}
+    # Days come as their ordinals and assets of one market have the same: each set is made once, and aligning two
+    # assets compares the address of one tuple.
+    known: dict[tuple[int, ...], tuple[date, ...]] = {}
     found = {}
     for row in rows:
-        days = tuple(row["days"])
-        found[ids.encode(ids.ASSET, row["public_id"])] = Closes(known.setdefault(days, days), tuple(row["prices"]))
+        ordinals = tuple(row["days"])
+        days = known.get(ordinals) or known.setdefault(ordinals, tuple(map(date.fromordinal, ordinals)))
+        found[ids.encode(ids.ASSET, row["public_id"])] = Closes(days, tuple(row["prices"]))
     return found
