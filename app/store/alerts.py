@@ -20,6 +20,7 @@ from app.core.alert_words import PAUSED
 from app.core.alerts import AlertKind, AlertSeverity, AlertStatus, Decision, SleeveState, state_key
 from app.core.errors import InvalidState, NotFound
 from app.core.portfolio import PortfolioStatus
+from app.store import turns
 from app.store.alert_rows import FIELDS, News, alert_of, scan_resolve_all, scan_tell, scan_write_news
 from app.store.alert_rows import Alert as Alert
 from app.store.alert_rows import alert_of_payload as alert_of_payload
@@ -251,9 +252,10 @@ async def snooze_alert(owner_id: int, tx: Tx, alert_id: str, *, until: datetime 
 async def _take_turn_of(owner_id: int, tx: Tx, alert_id: str) -> None:
     """Wait, before the first write, for whoever may change an alert: writers of its portfolio, scans and ticks."""
     await tx.execute(
-        """
+        f"""
         SELECT pg_advisory_xact_lock(
-            CASE WHEN portfolio_id IS NULL THEN 2 ELSE 1 END, (coalesce(portfolio_id, owner_id) % 2147483647)::int
+            CASE WHEN portfolio_id IS NULL THEN {turns.OWNER} ELSE {turns.PORTFOLIO} END,
+            (coalesce(portfolio_id, owner_id) % {turns.KEYS})::int
         ) FROM alerts WHERE owner_id = $1 AND public_id = $2
         """,
         owner_id,

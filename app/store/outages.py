@@ -16,6 +16,7 @@ import asyncpg
 
 from app.core import alert_words
 from app.core.alerts import AlertEventKind, AlertKind, AlertSeverity, Transition
+from app.store import turns
 from app.store.alert_rows import OF_OWNER, News, scan_write_news
 from app.store.db import Tx
 
@@ -53,8 +54,7 @@ async def scan_settle(tx: Tx, owner_ids: Sequence[int], *, now: datetime, new_uu
 
     A transaction of its own: the owners' turns are taken in one order, before anything is written.
     """
-    turns = sorted({owner_id % 2147483647 for owner_id in owner_ids})
-    await tx.execute("SELECT pg_advisory_xact_lock(2, key) FROM unnest($1::int[]) AS key", turns)
+    await turns.scan_take_turns(tx, turns.OWNER, owner_ids)
     rows = await tx.fetch(_UNSETTLED, now, list(owner_ids))
     news = [News(row["owner_id"], None, _transition(row, now)) for row in rows]
     await scan_write_news(tx, news, now, new_uuid, of=OF_OWNER)

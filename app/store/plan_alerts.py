@@ -8,6 +8,7 @@ from uuid import UUID
 
 from app.core import alert_words
 from app.core.alerts import AlertEventKind, AlertKind, AlertSeverity, Transition
+from app.store import turns
 from app.store.alert_rows import FIELDS, News, scan_tell, scan_write_news
 from app.store.db import Tx
 
@@ -66,8 +67,7 @@ async def scan_remind(tx: Tx, now: datetime, limit: int) -> set[int]:
     )
     if not due:
         return set()
-    turns = sorted({row["portfolio_id"] % 2147483647 for row in due})
-    await tx.execute("SELECT pg_advisory_xact_lock(1, key) FROM unnest($1::int[]) AS key", turns)
+    await turns.scan_take_turns(tx, turns.PORTFOLIO, [row["portfolio_id"] for row in due])
     rows = await tx.fetch(
         f"""
         UPDATE alerts a SET reminded_at = $1, snoozed_until = NULL FROM portfolios p

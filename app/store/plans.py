@@ -16,7 +16,7 @@ import asyncpg
 from app.core import ids
 from app.core.alert_words import PLAN_OVER
 from app.core.plan import ENGINE, MONITOR, Plan, PlannedTrade, PlanRequest, PlanStatus
-from app.store import documents, events, history, plan_alerts, plan_rows
+from app.store import documents, events, history, plan_alerts, plan_rows, turns
 from app.store.db import Tx
 
 OPEN: Final = ("QUEUED", "COMPUTING", "READY")
@@ -183,8 +183,7 @@ async def scan_expire_plans(tx: Tx, now: datetime, limit: int) -> set[int]:
     if not due:
         return set()
     locked = sorted(row["portfolio_id"] for row in due)
-    turns = sorted({row_id % 2147483647 for row_id in locked})
-    await tx.execute("SELECT pg_advisory_xact_lock(1, key) FROM unnest($1::int[]) AS key", turns)
+    await turns.scan_take_turns(tx, turns.PORTFOLIO, locked)
     await tx.execute("SELECT FROM portfolios WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", locked)
     rows = await tx.fetch(
         """
@@ -225,7 +224,7 @@ def _moved(handle: PlanHandle, status: PlanStatus) -> PlanHandle:
 
 async def _lock(owner_id: int, tx: Tx, portfolio_row_id: int) -> None:
     """Wait for the other writers of a portfolio before the first write, then lock it; see portfolios.take_turn."""
-    await tx.execute("SELECT pg_advisory_xact_lock(1, ($1::bigint % 2147483647)::int)", portfolio_row_id)
+    await turns.scan_take_turns(tx, turns.PORTFOLIO, [portfolio_row_id])
     await tx.execute(
         "SELECT FROM portfolios WHERE owner_id = $1 AND id = $2 FOR NO KEY UPDATE", owner_id, portfolio_row_id
     )

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.support import Feed, Person, Steelyard
+from tests.support import ALERTS, Feed, Person, Steelyard
 
 LIFE = """
 subscription ($after: String, $only: [ID!]) {
@@ -136,7 +136,11 @@ async def test_a_snoozed_alert_is_silent_until_then_and_told_once(steelyard: Ste
 async def test_a_pause_ends_what_is_open(steelyard: Steelyard) -> None:
     person = steelyard.person("tina")
     portfolio_id, _ = await drifting(steelyard, person)
-    async with person.on_socket(LIFE, after=await steelyard.cursor()) as feed:
+    after = await steelyard.cursor()
+    async with (
+        person.on_socket(LIFE, after=after) as feed,
+        person.on_socket(ALERTS, after=after, least="CRITICAL") as urgent,
+    ):
         await steelyard.next_hour()
         await feed.until(1)
         await person.done("portfolioUpdate", "portfolio { id }", portfolioId=portfolio_id, status="PAUSED")
@@ -145,6 +149,7 @@ async def test_a_pause_ends_what_is_open(steelyard: Steelyard) -> None:
         await person.done("portfolioUpdate", "portfolio { id }", portfolioId=portfolio_id, status="ACTIVE")
         await steelyard.next_hour()
         await feed.until(3)
-    assert kinds(feed) == ["RAISED", "RESOLVED", "RAISED"]
+        # Who asks for what is urgent hears of its end too, as the alert keeps the worst it has been.
+        assert kinds(feed) == [event["kind"] for event in await urgent.until(3)] == ["RAISED", "RESOLVED", "RAISED"]
     message = "The portfolio is paused; nothing is watched until it is active again."
     assert feed.received[1]["alert"]["message"] == message
