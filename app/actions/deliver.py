@@ -118,8 +118,10 @@ class Deliverer:
 
 
 async def _woken(event: asyncio.Event, wait_s: float) -> None:
+    # Not wait_for, which may lose a cancellation that comes together with the event.
     with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), wait_s)
+        async with asyncio.timeout(wait_s):
+            await event.wait()
     event.clear()
 
 

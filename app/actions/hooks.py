@@ -242,7 +242,7 @@ async def _create(
     least: AlertSeverity,
     secret: str,
 ) -> Hook:
-    count = await hooks.lock_owner(context.owner_id, tx)
+    count = await hooks.take_turn(context.owner_id, tx)
     if count >= HOOKS_MAX:
         raise LimitExceeded(f"there are {count} webhooks and e-mails already; at most {HOOKS_MAX} are allowed")
     return await hooks.create_hook(

@@ -29,6 +29,7 @@ _TARGET = re.compile(
     r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*)?"
     r"(?:\?(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?"
 )
+_DOTS = re.compile(r"/\.\.?(?:/|$)")
 
 # The registries of special addresses, written out: `is_global` says other things in other releases of Python.
 _CLOSED_4: Final = tuple(
@@ -156,6 +157,8 @@ def _take_apart(url: str) -> Place:
         _refuse("it has a user name or password; leave them away, deliveries are signed instead")
     if not _TARGET.fullmatch(target):
         _refuse("its path or query has characters that must be percent-encoded")
+    if _DOTS.search(target.partition("?")[0]):
+        _refuse("its path has a step . or ..; write it without")
     found = _AUTHORITY.fullmatch(authority.lower())
     port = PORTS[scheme] if found is None or found[2] is None else int(found[2])
     if found is None or not 0 < port < 65_536:
@@ -188,7 +191,10 @@ def _literal(host: str) -> Address | None:
     last = host.removesuffix(".").rpartition(".")[2]
     try:
         if host.startswith("["):
-            return IPv6Address(host[1:-1])
+            address = IPv6Address(host[1:-1])
+            if address.scope_id is None and address.ipv4_mapped is None:
+                return address
+            raise AddressValueError  # names a network card, or writes an IPv4 address in another way
         if last.isdigit() or re.fullmatch("0x[0-9a-f]*", last):
             return IPv4Address(host)
     except AddressValueError:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import Final
 
 import httpx2
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.core.errors import InvalidInput
 from app.courier import wall
@@ -44,6 +44,28 @@ def signed_headers(message_id: str, at: datetime, secrets: Sequence[str], body: 
         "webhook-timestamp": str(int(instant.timestamp())),
         "webhook-signature": " ".join(signatures),
     }
+
+
+def untrue(headers: Mapping[str, str], body: bytes, secret: str) -> str | None:
+    """Return why a message that was received is not one signed with `secret`, None when it is."""
+    try:
+        Webhook(secret).verify(body, dict(headers), json_parse=False)
+    except WebhookVerificationError as error:
+        return str(error)
+    except ValueError:  # what the library finds when a signature or the body is no text that it expects
+        return "Malformed signature or body"
+    return None
+
+
+def check_secret(secret: str) -> str:
+    """Return a signing secret, or raise InvalidInput that does not repeat it."""
+    try:
+        length = len(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
+    except ValueError:
+        length = 0
+    if not secret.startswith("whsec_") or not SECRET_BYTES[0] <= length <= SECRET_BYTES[1]:
+        raise InvalidInput("a webhook's secret reads whsec_... as it was shown when the webhook was made", ["secret"])
+    return secret
 
 
 async def send(url: str, *, message_id: str, at: datetime, secrets: Sequence[str], body: bytes, loopback: bool) -> Sent:

@@ -128,8 +128,8 @@ async def replay_deliveries(
     """
     rows = await tx.fetch(
         """
-        UPDATE deliveries d SET status = 'PENDING', due = CASE WHEN h.enabled THEN $2 END, tries = 0, first_at = NULL,
-            ended_at = NULL
+        UPDATE deliveries d SET status = 'PENDING', due = CASE WHEN h.enabled THEN $2::timestamptz END, tries = 0,
+            first_at = NULL, ended_at = NULL
         FROM hooks h
         WHERE d.owner_id = $1 AND d.status = 'DEAD' AND h.id = d.hook_id AND h.deleted_at IS NULL
             AND (h.kind = 'WEBHOOK' OR h.confirmed_at IS NOT NULL)

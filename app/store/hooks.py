@@ -56,9 +56,9 @@ def secrets_of(secret: str, previous: str | None, until: datetime | None, now: d
     return [secret, previous] if previous and until and now < until else [secret]
 
 
-async def lock_owner(owner_id: int, tx: Tx) -> int:
+async def take_turn(owner_id: int, tx: Tx) -> int:
     """Let hooks of an owner be made one at a time, and return how many there are."""
-    await tx.execute("SELECT FROM owners WHERE id = $1 FOR NO KEY UPDATE", owner_id)
+    await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('hooks of ' || $1::bigint, 0))", owner_id)
     count: int = await tx.value("SELECT count(*) FROM hooks WHERE owner_id = $1 AND deleted_at IS NULL", owner_id)
     return count
 

@@ -239,7 +239,7 @@ async def relay_trim(tx: Tx, now: datetime, limit: int) -> dict[str, int]:
     deliveries = await tx.fetch(
         """
         DELETE FROM deliveries WHERE id IN (
-            SELECT id FROM deliveries WHERE ended_at < CASE status WHEN 'DEAD' THEN $2 ELSE $1 END::timestamptz
+            SELECT id FROM deliveries WHERE ended_at < CASE status WHEN 'DEAD' THEN $2::timestamptz ELSE $1 END
             ORDER BY ended_at LIMIT $3
         ) RETURNING id
         """,
