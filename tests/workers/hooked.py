@@ -37,13 +37,8 @@ async def delivering(services: Services, **given: Any) -> AsyncIterator[asyncio.
         yield task
     finally:
         task.cancel()
-        _, hung = await asyncio.wait([task], timeout=5)
-        if hung:
-            import sys
-
-            for one in asyncio.all_tasks():
-                one.print_stack(file=sys.stderr)
-            assert not hung
+        _, hung = await asyncio.wait([task], timeout=10)
+        assert not hung, "a worker that is told to stop stops"
 
 
 async def hook_at(

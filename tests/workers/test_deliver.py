@@ -15,7 +15,7 @@ from app.core.alerts import AlertEventKind, AlertSeverity
 from app.core.errors import NotFound
 from app.core.hooks import DeliveryStatus, HookEvent, HookKind
 from app.core.targets import Targets
-from app.store import plans
+from app.store import events
 from tests.builders import AS_OF
 from tests.receiver import Receiver, receiving
 from tests.store.world import World
@@ -101,10 +101,10 @@ async def test_plans_and_targets_are_told(services: Services, world: World, owne
             wanted = kept.snapshot.targets
             assert wanted
             await world.aim(tx, kept.row.public_id, Targets(wanted.entries))
-            await plans.events.append_event(
+            await events.append_event(
                 world.owner_id, tx, kept.row.id, "plan", "pl_x", {"status": "QUEUED", "version": 1}, AS_OF
             )
-            await plans.events.append_event(
+            await events.append_event(
                 world.owner_id, tx, kept.row.id, "plan", "pl_x", {"status": "READY", "version": 2}, AS_OF
             )
         told = [message.json for message in await receiver.until(2)]
@@ -123,9 +123,9 @@ async def test_nothing_is_sent_before_the_commit(
     ready = {"status": "READY", "version": 2}
     async with delivering(services):
         async with world.writing() as older:
-            await plans.events.append_event(world.owner_id, older, kept.row.id, "plan", "older", ready, AS_OF)
+            await events.append_event(world.owner_id, older, kept.row.id, "plan", "older", ready, AS_OF)
             async with world.writing() as tx:
-                await plans.events.append_event(world.owner_id, tx, kept.row.id, "plan", "younger", ready, AS_OF)
+                await events.append_event(world.owner_id, tx, kept.row.id, "plan", "younger", ready, AS_OF)
             await receiver.silence()
             assert receiver.received == []
         told = [message.json["data"]["id"] for message in await receiver.until(2)]
@@ -290,7 +290,7 @@ async def test_dead_letters_are_replayed_by_their_owner_only(
         hook, _ = await hook_at(owner, receiver.url)
         async with delivering(services):
             await tell(world, await portfolio(world), "A", "B", "C")
-            await until_rows(world, [("PENDING", 1)] * 3, "status, attempts")
+            await until_rows(world, [("PENDING", 500)] * 3, "status, last_status")
             await world.sql("UPDATE deliveries SET status = 'DEAD', ended_at = now(), due = NULL")
             dead = [letter.delivery.id for letter in await hooks.letters(owner)]
             bob = await enter(services, "bob")
