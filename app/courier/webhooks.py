@@ -118,7 +118,7 @@ async def _post_to(place: wall.Place, address: str, headers: dict[str, str], bod
     )
     # A transport rather than a client: no redirects, no cookies, no proxies of the environment, no log of the URL, and
     # a connection that nobody else's message goes through.
-    async with httpx2.AsyncHTTPTransport(verify=_tls(), trust_env=False, retries=0) as transport:
+    async with httpx2.AsyncHTTPTransport(verify=_tls()) as transport:
         response = await transport.handle_async_request(request)
         with suppress(TimeoutError, httpx2.TransportError):
             async with asyncio.timeout(REST_S):
