@@ -157,6 +157,26 @@ def export(
 
 
 @app.command()
+def letters(
+    owner: OwnerName,
+    replay: Annotated[list[str] | None, typer.Option("--replay", help="Send this delivery again; repeatable.")] = None,
+    replay_all: Annotated[bool, typer.Option("--replay-all", help="Send all of them again.")] = False,
+) -> None:
+    """List an owner's dead deliveries to webhooks and mailboxes, newest first, or send them again."""
+    from app.actions import hooks
+
+    if replay and replay_all:
+        raise InvalidInput("give --replay or --replay-all, not both", ["replay"])
+    if replay_all:
+        print(f"{_as_owner(owner, hooks.replay_all)} due again")
+    elif replay:
+        print(f"{_as_owner(owner, lambda context: hooks.replay(context, replay, None))} due again")
+    else:
+        for letter in _as_owner(owner, hooks.letters):
+            print(hooks.written(letter))
+
+
+@app.command()
 def drift(file: File, as_json: AsJson = False) -> None:
     """Measure the drift of a portfolio file, offline: no server, no clock but the file's asOf."""
     from app.actions import files

@@ -78,6 +78,15 @@ class Settings(BaseSettings):
         description="Mail server, smtp://user:password@host:port or smtps://; empty: no e-mail is sent.",
     )
     mail_from: str = Field(default="", description="Address that e-mail comes from.")
+    delivery_poll_s: float = Field(
+        default=1.0, gt=0, description="How often a worker looks for messages to hooks when Redis does not nudge it."
+    )
+    storm_alerts: int = Field(
+        default=20, ge=1, le=10_000, description="Alerts of one owner and instant that go to a hook one by one."
+    )
+    storm_digest_s: int = Field(
+        default=30, ge=0, le=3600, description="How long after the first alert beyond those their digest is sent."
+    )
 
     db_pool: int = Field(default=10, ge=1, le=200, description="Most database connections of one process.")
     light_jobs: int = Field(default=10, ge=1, le=100, description="Light jobs at once in one worker.")

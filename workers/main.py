@@ -1,4 +1,4 @@
-"""The worker process: its jobs, its cron, its sweeper, and how it starts and stops."""
+"""The worker process: its jobs, its cron, what runs beside them, and how it starts and stops."""
 
 import argparse
 import asyncio
@@ -24,6 +24,7 @@ from app.context import Services, on_thread, open_services
 from app.core.errors import SteelyardError
 from app.settings import Settings
 from workers import optimize, scan
+from workers.deliver import deliver_forever
 from workers.sweep import sweep_forever
 
 QUEUES: Final = {"light": (LIGHT,), "heavy": (HEAVY,), "all": (LIGHT, HEAVY)}
@@ -50,16 +51,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 async def work(settings: Settings, queue: str) -> None:
-    """Open the connections, run the queues' workers and the sweeper, and close."""
+    """Open the connections, run the queues' workers, the sweeper and the deliverer, and close."""
     processes = Processes(settings.heavy_jobs)
     try:
         async with open_services(settings, processes.run if HEAVY in QUEUES[queue] else on_thread) as services:
-            sweeping = asyncio.create_task(sweep_forever(services))
+            beside = [asyncio.create_task(sweep_forever(services)), asyncio.create_task(deliver_forever(services))]
             try:
                 await run_workers([_worker(services, name) for name in QUEUES[queue]])
             finally:
-                sweeping.cancel()
-                await asyncio.gather(sweeping, return_exceptions=True)
+                for task in beside:
+                    task.cancel()
+                await asyncio.gather(*beside, return_exceptions=True)
     finally:
         processes.close()
     log.info("worker_stopped", queue=queue)

@@ -14,6 +14,7 @@ import structlog
 
 from app.context import Services
 from app.core.errors import InvalidInput
+from app.core.scalars import write_instant
 from app.store import events
 from app.store.db import StoreUnavailable
 from app.store.events import Event
@@ -114,11 +115,16 @@ async def follow(
 
 
 async def _check(services: Services, cursor: str) -> None:
-    """Refuse a cursor this database never gave out: nothing would ever come after one from the future."""
+    """Refuse a cursor this database never gave out, or one so old that what came after it is gone already."""
     async with services.store.shared(reading=True) as tx:
         if not await events.is_past(tx, cursor):
             raise InvalidInput(
                 "the cursor is from another life of this database; subscribe without `after`, and read the alerts once",
+                ["after"],
+            )
+        if gone := await events.gone_before(tx, cursor):
+            raise InvalidInput(
+                f"events before {write_instant(gone)} are gone; read the alerts once and subscribe without `after`",
                 ["after"],
             )
 

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import strawberry
 
-from app.core import alerts, bands, drift, lots, plan, policy, portfolio, trades
+from app.core import alerts, bands, drift, hooks, lots, plan, policy, portfolio, trades
 from app.core.optimize import allocate
 
 E = TypeVar("E", bound=Enum)
@@ -161,4 +161,23 @@ _show(
     NO_PRICE="There is no fresh price.",
     NOT_TRADABLE="The asset cannot be traded at present.",
     EXCLUDED="Excluded from this plan by the request.",
+)
+_show(
+    hooks.HookEvent,
+    "What webhooks and e-mail tell.",
+    ALERT_RAISED="An alert was raised.",
+    ALERT_ESCALATED="An alert became more urgent.",
+    ALERT_REMINDED="An alert is still open.",
+    ALERT_RESOLVED="What an alert was about is over.",
+    ALERT_DIGEST="More alerts came at once than are told one by one; comes with the other events about alerts.",
+    PLAN_READY="A plan is ready to be looked at.",
+    TARGETS_CHANGED="A portfolio has new targets.",
+)
+_show(
+    hooks.DeliveryStatus,
+    "Life of a message to a webhook or mailbox.",
+    PENDING="Due, or waiting for its next try or for its webhook to be enabled.",
+    DELIVERED="It arrived.",
+    DEAD="It was tried for 3 days; `deliveriesReplay` sends it again.",
+    CANCELLED="It will not be sent: its webhook was deleted, or its mailbox changed.",
 )

@@ -23,6 +23,7 @@ from app.api.inputs import (
     price_drafts,
     target_drafts,
 )
+from app.api.mutations_hook import HookMutation
 from app.api.types import Account, Asset
 from app.api.types_alert import DriftAlert, alert_of
 from app.api.types_drift import Drift
@@ -98,7 +99,7 @@ class ScanStartPayload:
 
 
 @strawberry.type(description="What can be changed. Every mutation is scoped to the caller's own objects.")
-class Mutation:
+class Mutation(HookMutation):
     @field(description="Create a portfolio, with accounts, holdings and targets: all of it or nothing.")
     async def portfolio_create(
         self,

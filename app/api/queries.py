@@ -10,6 +10,7 @@ from app import __version__
 from app.actions import alerts, market, plans, portfolios, scans
 from app.api.limits import COST_MAX
 from app.api.paging import After, First, page_info, page_size
+from app.api.queries_hook import HookQuery
 from app.api.scalars import Duration
 from app.api.types import Asset, AssetConnection, Node
 from app.api.types_alert import DriftAlertConnection, alert_of
@@ -42,7 +43,7 @@ class ServerInfo:
 
 
 @strawberry.type(description="What can be read.")
-class Query:
+class Query(HookQuery):
     @field(description="Object by its global id: a portfolio or a plan; null when it does not exist or is not yours.")
     async def node(
         self, info: CallerInfo, id: Annotated[ID, strawberry.argument(description="Global id.")]

@@ -23,6 +23,9 @@ PLAN: Final = "pl"
 TRADE: Final = "tr"
 ALERT: Final = "al"
 SCAN: Final = "sc"
+WEBHOOK: Final = "wh"
+EMAIL: Final = "em"
+DELIVERY: Final = "dl"
 
 
 def encode(prefix: str, uuid: UUID) -> str:

@@ -171,6 +171,9 @@ class Store:
                 with _reachable():
                     await transaction.commit()
         except _BROKEN as error:  # in giving it back to the pool
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # a connection that breaks must not hide that we are to stop
+                raise asyncio.CancelledError from error
             raise StoreUnavailable(f"the database is not available: {type(error).__name__}") from error
 
 

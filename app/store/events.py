@@ -119,6 +119,14 @@ async def is_past(tx: Tx, cursor: str) -> bool:
     return bool(await tx.value("SELECT $1::text::xid8 <= pg_snapshot_xmax(pg_current_snapshot())", xid))
 
 
+async def gone_before(tx: Tx, cursor: str) -> datetime | None:
+    """Return until when events are gone, by the wall clock, if a cursor lies among them; None while none is missing."""
+    at: datetime | None = await tx.value(
+        "SELECT at FROM outbox_marks WHERE name = 'trimmed' AND (xid, event) > ($1::text::xid8, $2)", *_place_of(cursor)
+    )
+    return at
+
+
 async def current_cursor(tx: Tx) -> str:
     """Return a cursor that everything seen by now lies before, and everything that will be seen lies after."""
     return _cursor_of(await tx.value("SELECT pg_snapshot_xmin(pg_current_snapshot())::text"), 0)

@@ -65,6 +65,20 @@ def plan(message: str, path: str, code: str = "INVALID", **given: Any) -> Case:
     return Case("rebalancePropose", {"portfolioId": "$portfolio", **given}, message, path, code)
 
 
+WEBHOOK: Final = {"url": "https://93.184.216.34/hook", "events": ["ALERT_RAISED"]}
+MAILBOX: Final = {"address": "a@example.com", "events": ["ALERT_RAISED"]}
+UNCALLABLE: Final = "this URL cannot be called: "
+
+
+def webhook(message: str, path: str, code: str = "INVALID", **given: Any) -> Case:
+    return Case("webhookCreate", {**WEBHOOK, **given}, message, path, code)
+
+
+def absent(mutation: str, field: str, **given: Any) -> Case:
+    what = field.removesuffix("Id")
+    return Case(mutation, {field: "x", **given}, f"{what} x does not exist", field, "NOT_FOUND", {"missingId": "x"})
+
+
 CASES: Final = [
     # portfolioCreate
     create(f"name {TEXT}", "name", name=""),
@@ -233,6 +247,49 @@ CASES: Final = [
     price("pricedAt 9999-12-31T23:59:59Z is in the future; at most ", "pricedAt", pricedAt="9999-12-31T23:59:59Z"),
     price(f"source {TEXT}", "source", source=""),
     price(NAME, "symbol", symbol=NUL),
+    # webhooks
+    webhook(f"{UNCALLABLE}it must begin with https://", "url", url="gopher://example.com/"),
+    webhook(f"{UNCALLABLE}it must begin with https://", "url", url="http://93.184.216.34/"),
+    webhook(f"{UNCALLABLE}127.0.0.1 is the machine itself", "url", url="http://127.0.0.1:8080/"),
+    webhook(f"{UNCALLABLE}10.0.0.1 is not public", "url", url="https://10.0.0.1/"),
+    webhook(f"{UNCALLABLE}169.254.169.254 is not public", "url", url="https://169.254.169.254/latest/meta-data"),
+    webhook(f"{UNCALLABLE}nowhere.invalid cannot be found", "url", url="https://nowhere.invalid/"),
+    webhook("no event is given; name at least one, such as ALERT_RAISED", "events", "REQUIRED", events=[]),
+    webhook("PLAN_READY is given twice", "events 1", "DUPLICATE", events=["PLAN_READY", "PLAN_READY"]),
+    webhook("ALERT_DIGEST stands for alerts; name them too", "events", events=["ALERT_DIGEST"]),
+    webhook(f"idempotencyKey {TEXT}", "idempotencyKey", idempotencyKey=""),
+    Case("webhookUpdate", {"webhookId": "$webhook", "events": []}, "no event is given", "events", "REQUIRED"),
+    Case("webhookUpdate", {"webhookId": "$webhook", "url": "https://[::1]/"}, f"{UNCALLABLE}[::1] is", "url"),
+    absent("webhookUpdate", "webhookId", url="https://10.0.0.1/"),
+    absent("webhookRotateSecret", "webhookId"),
+    absent("webhookTest", "webhookId"),
+    absent("webhookDelete", "webhookId"),
+    # e-mail
+    Case("emailCreate", {**MAILBOX, "address": "a@b@c"}, "", "address"),
+    Case("emailCreate", {**MAILBOX, "address": "a@example.com\nBcc: b@example.com"}, "", "address"),
+    Case("emailCreate", {**MAILBOX, "events": []}, "no event is given", "events", "REQUIRED"),
+    Case("emailUpdate", {"emailId": "$email", "address": "a"}, "", "address"),
+    absent("emailConfirm", "emailId", code="x"),
+    absent("emailDelete", "emailId"),
+    Case(
+        "emailTest",
+        {"emailId": "$email"},
+        "the address is not confirmed; call emailConfirm with the code that was sent to it",
+        "emailId",
+        "INVALID_STATE",
+        {"state": "UNCONFIRMED"},
+    ),
+    # deliveriesReplay
+    Case("deliveriesReplay", {}, "give either deliveryIds or hookId", "deliveryIds", "REQUIRED"),
+    Case("deliveriesReplay", {"deliveryIds": [], "hookId": "$webhook"}, "give either", "deliveryIds", "REQUIRED"),
+    Case(
+        "deliveriesReplay",
+        {"deliveryIds": ["x"] * 501},
+        "there are 501 items; at most 500 are allowed",
+        "deliveryIds",
+        "LIMIT_EXCEEDED",
+    ),
+    absent("deliveriesReplay", "hookId"),
     # alertAcknowledge
     Case("alertAcknowledge", {"alertId": "x"}, "alert x does not exist", "alertId", "NOT_FOUND", {"missingId": "x"}),
     # alertSnooze
@@ -282,7 +339,10 @@ class Desk:
 def desk(api: Api, operator: Caller) -> Desk:
     caller = api.caller("desk", role="operator")
     portfolio = portfolio_of(caller)
-    return Desk(api, caller, {"$portfolio": portfolio["id"], "$account": portfolio["accounts"][0]["id"]})
+    webhook = caller.mutate("webhookCreate", "webhook { id }", **WEBHOOK)["webhook"]["id"]
+    email = caller.mutate("emailCreate", "email { id }", **MAILBOX)["email"]["id"]
+    ids = {"$portfolio": portfolio["id"], "$account": portfolio["accounts"][0]["id"]}
+    return Desk(api, caller, {**ids, "$webhook": webhook, "$email": email})
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

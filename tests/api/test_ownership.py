@@ -34,11 +34,24 @@ def belongings(owner: Caller) -> dict[str, str]:
     """Create a portfolio that is far from its targets; return the ids of all there is to it after a scan."""
     portfolio = portfolio_of(owner, targets=[{"key": "AAA", "percent": "20"}, {"key": "BBB", "percent": "80"}])
     proposed = owner.mutate("rebalancePropose", "plan { id }", portfolioId=portfolio["id"], scope="FULL")
+    told = {"events": ["ALERT_RAISED"]}
+    webhook = owner.mutate("webhookCreate", "webhook { id }", url="https://93.184.216.34/", **told)["webhook"]["id"]
+    email = owner.mutate("emailCreate", "email { id }", address="a@example.com", **told)["email"]["id"]
     return {
+        ids.WEBHOOK: webhook,
+        ids.EMAIL: email,
+        ids.DELIVERY: first_delivery(owner),
         ids.PORTFOLIO: portfolio["id"],
         ids.ACCOUNT: portfolio["accounts"][0]["id"],
         ids.PLAN: proposed["plan"]["id"],
     }
+
+
+def first_delivery(owner: Caller) -> str:
+    """Return the id of the message with the code."""
+    emails = owner.data("{ emails { nodes { deliveries { nodes { id } } } } }")["emails"]["nodes"]
+    found: str = emails[0]["deliveries"]["nodes"][0]["id"]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +130,18 @@ MUTATIONS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
     ),
     "AlertAcknowledgeInput.alertId": (ids.ALERT, "alertAcknowledge", {}),
     "AlertSnoozeInput.alertId": (ids.ALERT, "alertSnooze", {"until": None}),
+    "WebhookUpdateInput.webhookId": (ids.WEBHOOK, "webhookUpdate", {"enabled": False}),
+    "WebhookUpdateInput.webhookId, elsewhere": (ids.WEBHOOK, "webhookUpdate", {"url": "https://93.184.216.35/"}),
+    "WebhookRotateSecretInput.webhookId": (ids.WEBHOOK, "webhookRotateSecret", {}),
+    "WebhookTestInput.webhookId": (ids.WEBHOOK, "webhookTest", {}),
+    "WebhookDeleteInput.webhookId": (ids.WEBHOOK, "webhookDelete", {}),
+    "EmailConfirmInput.emailId": (ids.EMAIL, "emailConfirm", {"code": "x"}),
+    "EmailUpdateInput.emailId": (ids.EMAIL, "emailUpdate", {"address": "eve@example.com"}),
+    "EmailTestInput.emailId": (ids.EMAIL, "emailTest", {}),
+    "EmailDeleteInput.emailId": (ids.EMAIL, "emailDelete", {}),
+    "DeliveriesReplayInput.hookId": (ids.WEBHOOK, "deliveriesReplay", {}),
 }
+REPLAYED: Final = "DeliveriesReplayInput.deliveryIds"
 SUBSCRIPTIONS: Final = {"Subscription.planUpdated(planId:)", "Subscription.driftAlerts(portfolioIds:)"}
 
 
@@ -133,7 +157,7 @@ def test_every_argument_that_takes_an_id_is_tried_here() -> None:
             for argument, given in field.args.items():
                 if get_named_type(given.type).name == "ID":
                     found.add(f"{named.name}.{name}({argument}:)")
-    tried = {name.partition(" of ")[0].partition(",")[0] for name in (*QUERIES, *MUTATIONS)} | SUBSCRIPTIONS
+    tried = {name.partition(" of ")[0].partition(",")[0] for name in (*QUERIES, *MUTATIONS, REPLAYED)} | SUBSCRIPTIONS
     assert found == tried
 
 
@@ -167,14 +191,14 @@ def test_reading_what_is_somebody_elses_reads_nothing(world: World, name: str) -
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_changing_what_is_somebody_elses_changes_nothing(world: World, name: str) -> None:
     kind, mutation, rest = MUTATIONS[name]
-    field = {ids.PORTFOLIO: "portfolioId", ids.ACCOUNT: "accountId", ids.ALERT: "alertId"}[kind]
+    field = name.partition(".")[2].partition(",")[0]
 
     def ask(given: str) -> str:
         return _json(world.eve.mutate(mutation, **{field: given}, **rest))
 
     answers_of(world, kind, ask)
     theirs = world.of_alice[kind]
-    what = {ids.PORTFOLIO: "portfolio", ids.ACCOUNT: "account", ids.ALERT: "alert"}[kind]
+    what = field.removesuffix("Id")
     assert json.loads(ask(theirs))["userErrors"] == [
         {
             "__typename": "NotFoundError",
@@ -184,6 +208,16 @@ def test_changing_what_is_somebody_elses_changes_nothing(world: World, name: str
             "missingId": theirs,
         }
     ]
+
+
+def test_replaying_what_is_somebody_elses_replays_nothing(world: World) -> None:
+    def ask(given: str) -> str:
+        both = [world.of_eve[ids.DELIVERY], given]
+        return _json(world.eve.mutate("deliveriesReplay", "replayed", deliveryIds=both))
+
+    answers_of(world, ids.DELIVERY, ask)
+    [error] = json.loads(ask(world.of_alice[ids.DELIVERY]))["userErrors"]
+    assert (error["code"], error["path"]) == ("NOT_FOUND", ["input", "deliveryIds", "1"])
 
 
 def first_of(caller: Caller, query: str) -> Any:
@@ -221,6 +255,10 @@ def test_lists_hold_ones_own_only(world: World) -> None:
         "{ portfolios { nodes { id plans { nodes { id } } } } driftAlerts { nodes { portfolioId } } }"
     )
     own = world.of_eve[ids.PORTFOLIO]
+    hooks = world.eve.data("{ webhooks { nodes { id } } emails { nodes { id deliveries { nodes { id } } } } }")
+    assert hooks["webhooks"]["nodes"] == [{"id": world.of_eve[ids.WEBHOOK]}]
+    told = [{"id": world.of_eve[ids.DELIVERY]}]
+    assert hooks["emails"]["nodes"] == [{"id": world.of_eve[ids.EMAIL], "deliveries": {"nodes": told}}]
     assert [node["id"] for node in found["portfolios"]["nodes"]] == [own]
     assert [node["id"] for node in found["portfolios"]["nodes"][0]["plans"]["nodes"]] == [world.of_eve[ids.PLAN]]
     assert {node["portfolioId"] for node in found["driftAlerts"]["nodes"]} == {own}

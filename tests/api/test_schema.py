@@ -17,7 +17,7 @@ from graphql.type.definition import get_nullable_type
 
 from app.api import errors, limits
 from app.api.schema import printed
-from app.core import alerts, bands, drift, lots, plan, policy, portfolio, trades
+from app.core import alerts, bands, drift, hooks, lots, plan, policy, portfolio, trades
 from app.core.errors import SteelyardError
 from app.core.optimize import allocate
 
@@ -128,6 +128,7 @@ def test_every_code_of_core_is_told() -> None:
         *(alerts.AlertKind, alerts.AlertSeverity, alerts.AlertStatus, alerts.AlertEventKind),
         *(bands.BandKind, bands.Destination, drift.DriftStatus, lots.GainTerm, policy.LotMethod),
         *(portfolio.AccountKind, portfolio.AssetClass, portfolio.PortfolioStatus),
+        *(hooks.HookEvent, hooks.DeliveryStatus),
         *(plan.PlanStatus, plan.TradeReason, allocate.PlanScope, trades.SkipReason, trades.TradeSide),
     ],
 )

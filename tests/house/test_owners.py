@@ -15,7 +15,11 @@ SHARED: Final = {f"app/store/{name}.py" for name in ("assets", "closes", "market
 # Work over all owners is named so.
 OVER_ALL: Final = ("scan_", "relay_")
 # The position of the log in time, which is nobody's.
-NOBODYS: Final = {"app/store/events.py current_cursor", "app/store/events.py is_past"}
+NOBODYS: Final = {
+    "app/store/events.py current_cursor",
+    "app/store/events.py is_past",
+    "app/store/events.py gone_before",
+}
 # Statements by keys that were looked up for an owner, in the same transaction.
 BY_KEY: Final = {
     "app/store/alerts.py _watched": "which of the portfolios that were decided about, and locked for it, are active",
@@ -23,6 +27,7 @@ BY_KEY: Final = {
 }
 OWNED: Final = {
     *("accounts", "alerts", "drift_logs", "idempotency_keys", "outbox", "plan_trades", "plans", "portfolios"),
+    *("deliveries", "hooks"),
     *("rebalance_history", "target_versions", "tax_lots", "taxpayer_groups", "transactions"),
 }
 # The same tables under the names that statements share.
