@@ -16,7 +16,7 @@ from enum import Enum
 
 from app.core import bands
 from app.core.bands import Band, Width
-from app.core.money import HUNDRED, ZERO, exactly, quotient
+from app.core.money import EXACT, HUNDRED, ZERO, exactly, quotient
 from app.core.policy import Policy
 from app.core.portfolio import Asset, Holding, Market, Portfolio, Valuation, value
 from app.core.targets import CASH, Target, Targets
@@ -189,8 +189,8 @@ def _members(holdings: Sequence[Holding], base: Decimal) -> tuple[Member, ...]:
     for group in by_asset.values():
         worth = sum((holding.value or ZERO for holding in group), ZERO)
         quantity = sum((holding.quantity for holding in group), ZERO)
-        weight = quotient(worth * HUNDRED, base, 6)
-        members.append(Member(group[0].asset, quantity, worth, weight, any(holding.stale for holding in group)))
+        stale = any(holding.stale for holding in group)
+        members.append(member_of(group[0].asset, quantity, worth, base, stale=stale))
     return tuple(members)
 
 
@@ -201,23 +201,53 @@ def _entry(
     width = bands.width(band, target.percent)
     gap = worth * HUNDRED - target.percent * base
     half = width.up if gap > ZERO else width.down
+    status = _status(abs(gap), half * base, policy.warn_at / HUNDRED)
+    return entry_of(target.key, target.percent, worth, members, base, band, width, status, targeted=targeted)
+
+
+def member_of(asset: Asset, quantity: Decimal, worth: Decimal, base: Decimal, *, stale: bool) -> Member:
+    """Return what is held of one asset, with its weight V_a / B in percent, half-even to 6 decimals."""
+    return Member(asset, quantity, worth, quotient(EXACT.multiply(worth, HUNDRED), base, 6), stale)
+
+
+@exactly
+def entry_of(
+    key: str,
+    target: Decimal,
+    worth: Decimal,
+    members: tuple[Member, ...],
+    base: Decimal,
+    band: Band,
+    width: Width,
+    status: DriftStatus,
+    *,
+    targeted: bool,
+    why: str = "",
+) -> Entry:
+    """Return an entry with all that follows from what was measured; formulas above. The log is read by it too.
+
+    `target` is in percent, `worth` and `base` are money, base > 0. Percents are rounded half-even to 6 decimals.
+    """
+    gap = worth * HUNDRED - target * base
+    half = width.up if gap > ZERO else width.down
     return Entry(
-        key=target.key,
+        key=key,
         targeted=targeted,
-        target=target.percent,
+        target=target,
         actual=quotient(worth * HUNDRED, base, 6),
         drift=quotient(gap, base, 6),
-        relative_drift=quotient(gap * HUNDRED, target.percent * base, 6) if target.percent else None,
+        relative_drift=quotient(gap * HUNDRED, target * base, 6) if target else None,
         band=band,
         width=width,
-        lower=bands.lower(target.percent, width),
-        upper=bands.upper(target.percent, width),
+        lower=bands.lower(target, width),
+        upper=bands.upper(target, width),
         band_used=quotient(abs(gap) * HUNDRED, half * base, 6) if half else (None if gap else ZERO),
-        status=_status(abs(gap), half * base, policy.warn_at / HUNDRED),
+        status=status,
         value=worth,
         to_target=-gap / HUNDRED,
         stale=any(member.stale for member in members),
         members=members,
+        why=why,
     )
 
 
