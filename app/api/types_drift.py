@@ -1,4 +1,4 @@
-"""The schema's types of drift and alerts, built from core values, live or from the log."""
+"""The schema's types of drift, built from core values, live or from the log."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -6,9 +6,8 @@ from decimal import Decimal
 import strawberry
 from strawberry import ID
 
-from app.actions.drift import DriftLog
 from app.api.scalars import Percent
-from app.api.types import Money, PageInfo, ToleranceBand, money, percent_or_none
+from app.api.types import Money, ToleranceBand, money, percent_or_none
 from app.core.drift import DriftStatus, Entry, Member, Report
 
 field = strawberry.field
@@ -114,19 +113,3 @@ class Drift:
             breaches=report.breaches,
             entries=[DriftEntry.of(entry, currency) for entry in entries],
         )
-
-
-@strawberry.type(name="DriftLog", description="What one scan measured of a portfolio: one for each bucket of time.")
-class DriftLogType:
-    bucket: datetime = field(description="Start of the bucket, by the domain clock.")
-    drift: Drift = field(description="The measurement, at the instant and the pinned prices of the scan.")
-
-    @classmethod
-    def of(cls, log: DriftLog) -> "DriftLogType":
-        return cls(bucket=log.bucket, drift=Drift.of(log.report))
-
-
-@strawberry.type(description="Page of the drift log, newest first.")
-class DriftLogConnection:
-    nodes: list[DriftLogType] = field(description="The measurements.")
-    page_info: PageInfo = field(description="Where this page stands.")

@@ -29,7 +29,7 @@ _WINDOW_BITS: Final = -12
 _MEMORY: Final = 5
 
 _MEMBERS: Final = 4
-_USUAL: Final = (None,) * 5
+_FIELDS: Final = 10
 
 
 def pack(entries: Sequence[Entry], rows: Mapping[str, int]) -> bytes:
@@ -81,8 +81,7 @@ def _packed_member(member: Member, rows: Mapping[str, int]) -> list[Any]:
 
 
 def _entry(packed: Sequence[Any], palette: Sequence[Band], base: Decimal, assets: Mapping[int, Asset]) -> Entry:
-    key, percent, place, down, held, *rest = packed
-    status, cash, up, untargeted, why = (*rest, *_USUAL[len(rest) :])
+    key, percent, place, down, held, status, cash, up, untargeted, why = [*packed, *([None] * (_FIELDS - len(packed)))]
     members = tuple(_member(member, base, assets) for member in held)
     return entry_of(
         key,

@@ -23,7 +23,17 @@ BY_KEY: Final = {
     "app/store/reading.py _load": "accounts of the heads that were asked for by owner, and lots of those accounts",
 }
 OWNED: Final = {
-    *("accounts", "alerts", "drift_logs", "idempotency_keys", "outbox", "plan_trades", "plans", "portfolios"),
+    *(
+        "accounts",
+        "alerts",
+        "drift_days",
+        "drift_logs",
+        "idempotency_keys",
+        "outbox",
+        "plan_trades",
+        "plans",
+        "portfolios",
+    ),
     *("rebalance_history", "target_versions", "tax_lots", "taxpayer_groups", "transactions"),
 }
 # The same tables under the names that statements share.

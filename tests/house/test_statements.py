@@ -32,7 +32,7 @@ PROPOSE = ENTER + 19
 CREATE = ENTER + 35
 IMPORT = ENTER + 29
 PRICES = ENTER + 2
-SCAN_CHUNK = 18
+SCAN_CHUNK = 19
 
 
 @dataclass(frozen=True)
