@@ -6,7 +6,7 @@ from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 import structlog
@@ -43,6 +43,7 @@ DEFAULT_WAIT_S: Final = 5
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
 Handler = Callable[[Request, Context], Awaitable[Response]]
 
 
@@ -117,16 +118,17 @@ async def get_drift_history(request: Request, context: Context) -> Response:
     query = request.query_params
     as_csv = _wants_csv(request)
     detail = _flag(request, "detail")
-    resolution = scalars.member(Resolution, query.get("resolution", "HOUR"), "resolution")
+    named = _query(request, "resolution", lambda value, what: scalars.member(Resolution, value, what))
+    wanted = named or Resolution.HOUR
     most = drift_csv.MOST if as_csv else PAGE_MAX
     first = _count(query.get("first", str(most if as_csv else 20)), "first", most)
-    since, until = (scalars.instant(query[name], name) if name in query else None for name in ("since", "until"))
+    since, until = (_query(request, name, scalars.instant) for name in ("since", "until"))
     after = query.get("after")
     loaded = await portfolios.find(context, request.path_params["id"])
     if not as_csv:
-        page = await drift.history(context, loaded, first, after, resolution, since, until, full=True)
+        page = await drift.history(context, loaded, first, after, wanted, since, until, full=True)
         return _json(DriftLogConnection.of(page))
-    pages = drift_csv.pages(context, loaded, first, after, resolution, since, until, detail=detail)
+    pages = drift_csv.pages(context, loaded, first, after, wanted, since, until, detail=detail)
     begun = await anext(pages)  # what is wrong is said before the answer begins
 
     async def body() -> AsyncIterator[str]:
@@ -221,6 +223,14 @@ def _flag(request: Request, name: str) -> bool:
     if value not in ("true", "false"):
         raise InvalidInput(f"{name} must be true or false, not {value[:20]!r}", [name])
     return value == "true"
+
+
+def _query(request: Request, name: str, read: Callable[[str, str], T]) -> T | None:
+    """Read a parameter of the query, None where it is left out; an error names it."""
+    try:
+        return read(request.query_params[name], name) if name in request.query_params else None
+    except InvalidInput as error:
+        raise error.under(name) from None
 
 
 def _count(text: str, name: str, most: int) -> int:

@@ -13,6 +13,7 @@ Weight, drift, edges and the like are worked out again by core, as when they wer
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import chain, islice, repeat
 from typing import Any, Final
 
 import orjson
@@ -81,7 +82,7 @@ def _packed_member(member: Member, rows: Mapping[str, int]) -> list[Any]:
 
 
 def _entry(packed: Sequence[Any], palette: Sequence[Band], base: Decimal, assets: Mapping[int, Asset]) -> Entry:
-    key, percent, place, down, held, status, cash, up, untargeted, why = [*packed, *([None] * (_FIELDS - len(packed)))]
+    key, percent, place, down, held, status, cash, up, untargeted, why = islice(chain(packed, repeat(None)), _FIELDS)
     members = tuple(_member(member, base, assets) for member in held)
     return entry_of(
         key,

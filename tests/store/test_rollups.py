@@ -11,7 +11,8 @@ from tests.store.world import World
 
 KEPT = "SELECT array_agg(portfolio_id ORDER BY portfolio_id) FROM drift_days WHERE day = $1"
 MONTHS = """
-    SELECT array_agg(inhrelid::regclass::text ORDER BY 1) FROM pg_inherits WHERE inhparent = 'drift_logs'::regclass
+    SELECT array_agg(inhrelid::regclass::text ORDER BY inhrelid::regclass::text) FROM pg_inherits
+    WHERE inhparent = 'drift_logs'::regclass
 """
 
 
