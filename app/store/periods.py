@@ -70,6 +70,7 @@ _LATEST: Final = """
             AND bucket >= greatest($5, p.created_at) ORDER BY bucket DESC LIMIT 1
         )
     ) AS bucket
+    OFFSET 0  -- so that it is worked out once
 """
 
 
@@ -135,7 +136,8 @@ _FIGURES: Final = f"""
         (array_agg(x.max_abs_drift ORDER BY part.start DESC) FILTER (WHERE x.measurements > 0))[1] AS max_abs_drift,
         min(x.lowest) AS lowest, max(x.highest) AS highest, max(x.last_at) AS last_at
     FROM generate_series(period.start, period.start + $7 - interval '1 microsecond', $9) AS part (start)
-    LEFT JOIN drift_days d ON $8 AND d.owner_id = $1 AND d.portfolio_id = $2 AND d.day = part.start,
+    LEFT JOIN drift_days d ON $8 AND d.owner_id = $1 AND d.portfolio_id = $2 AND d.day = part.start
+        AND d.day >= period.start AND d.day < period.start + $7,
     LATERAL (
         SELECT d.measurements, d.missed, d.breached, d.worst, d.status, d.value, d.max_abs_drift, d.lowest, d.highest,
             d.last_at
