@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from app.actions import keep, plans, scans
+from app.actions import alerts, keep, plans, scans
 from app.actions.access import Unavailable
 from app.context import Services
 
@@ -18,6 +18,7 @@ async def sweep_forever(services: Services) -> None:
             await scans.sweep(services)
             await plans.scan_unfinished(services)
             await plans.scan_expire(services)
+            await alerts.sweep(services)
             await keep.tidy(services)
         except Unavailable as error:
             log.warning("sweep_postponed", reason=str(error))

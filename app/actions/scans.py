@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from app.actions import alerts as alert_actions
 from app.actions.access import domain_now
 from app.actions.pages import Page, key_of, page_of
 from app.actions.portfolios import Loaded
@@ -116,7 +117,7 @@ def measure_all(loaded: Sequence[Loaded]) -> list[Measured]:
     measured = []
     for one in loaded:
         try:
-            measured.append((one, drift.measure(one.snapshot)))
+            measured.append((one, drift.measure(one.snapshot, tracking=True)))
         except SteelyardError as error:
             log.error("portfolio_not_measured", portfolio=one.row.public_id, reason=error.message)
         except Exception:  # our mistake, which must not cost the others of the chunk their hour
@@ -164,5 +165,7 @@ async def _enqueue(services: Services, chunks: Sequence[tuple[datetime, int]]) -
 
 async def _finish(services: Services, bucket: datetime) -> None:
     async with services.store.shared() as tx:
-        if await scans.finish_run(tx, bucket, wall_now()):
-            log.info("scan_done", bucket=bucket.isoformat())
+        done = await scans.finish_run(tx, bucket, wall_now())
+    if done:
+        log.info("scan_done", bucket=bucket.isoformat())
+        await alert_actions.settle(services)  # now that all portfolios are seen

@@ -2,12 +2,14 @@
 
 It is JSON of arrays, deflated. The first item are the distinct bands, each other one is a sleeve:
 
-    [key, target, place of its band, half-width down, members, status?, cash?, half-width up?, untargeted?, why?]
+    [key, target, place of its band, half-width down, members, status?, cash?, half-width up?, untargeted?, why?,
+        volatility?, volatility above?]
     member: [row of the asset, quantity, price of one unit in the base currency, stale?]
 
 Percents and money are plain decimal strings. What has a question mark is null, or left out at the end, where it is as
-usual: WITHIN; worth the sum of its members, each of which is quantity x price, exactly; as wide up as down; targeted.
-Weight, drift, edges and the like are worked out again by core, as when they were measured.
+usual: WITHIN; worth the sum of its members, each of which is quantity x price, exactly; as wide up as down; targeted;
+with the sentence that its band says without evidence; without volatility. Weight, drift, edges and the like are worked
+out again by core, as when they were measured.
 
 Measured with twelve sleeves of one asset each: 353 bytes, where JSON with names took 2,105 after PostgreSQL had
 compressed it, and a fifth of the time to write it.
@@ -21,10 +23,11 @@ from typing import Any, Final
 
 import orjson
 
-from app.core.bands import Band, Width
+from app.core.bands import Band, Width, Worked, work_out
 from app.core.drift import DriftStatus, Entry, Member, entry_of, member_of
 from app.core.money import EXACT, ZERO, exactly, plain
 from app.core.portfolio import Asset
+from app.core.stats import Volatility
 from app.store import documents
 
 # A small window and memory: a detail is a page at most, and setting up the usual ones takes four times as long.
@@ -33,7 +36,7 @@ _WINDOW_BITS: Final = -12
 _MEMORY: Final = 5
 
 _MEMBERS: Final = 4
-_FIELDS: Final = 10
+_FIELDS: Final = 12
 
 
 def pack(entries: Sequence[Entry], rows: Mapping[str, int]) -> bytes:
@@ -71,7 +74,9 @@ def _packed(entry: Entry, place: int, rows: Mapping[str, int]) -> list[Any]:
         None if entry.value == _worth(entry.members) else plain(entry.value),
         None if width.up == width.down else plain(width.up),
         None if entry.targeted else 1,
-        entry.why or None,
+        None if entry.why == work_out(entry.band, entry.target).why else entry.why,
+        documents.to_document(entry.volatility),
+        documents.to_document(entry.volatility_above),
     ]
     while packed[-1] is None:
         packed.pop()
@@ -85,19 +90,26 @@ def _packed_member(member: Member, rows: Mapping[str, int]) -> list[Any]:
 
 
 def _entry(packed: Sequence[Any], palette: Sequence[Band], base: Decimal, assets: Mapping[int, Asset]) -> Entry:
-    key, percent, place, down, held, status, cash, up, untargeted, why = islice(chain(packed, repeat(None)), _FIELDS)
+    key, percent, place, down, held, *more = islice(chain(packed, repeat(None)), _FIELDS)
+    status, cash, up, untargeted, why, volatility, volatility_above = more
+    band, target = palette[place], Decimal(percent)
+    worked = Worked(
+        Width(Decimal(down), Decimal(down if up is None else up)),
+        work_out(band, target).why if why is None else why,
+        volatility and documents.from_document(Volatility, volatility),
+        volatility_above and documents.from_document(Volatility, volatility_above),
+    )
     members = tuple(_member(member, base, assets) for member in held)
     return entry_of(
         key,
-        Decimal(percent),
+        target,
         _worth(members) if cash is None else Decimal(cash),
         members,
         base,
-        palette[place],
-        Width(Decimal(down), Decimal(down if up is None else up)),
+        band,
+        worked,
         DriftStatus.WITHIN if status is None else DriftStatus(status),
         targeted=not untargeted,
-        why=why or "",
     )
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from app.core.bands import Width
 from app.core.drift import Entry, Report, measure
 from app.core.policy import Policy
+from app.core.stats import Volatility
 from app.core.targets import TargetDraft
 from app.store import packed
 from tests.builders import AS_OF, absolute, sleeve, snapshot
@@ -49,10 +50,13 @@ def test_rates_old_prices_and_sides_come_back_equal() -> None:
     uneven = replace(
         first, width=Width(Decimal("0.5"), Decimal("0.25")), why="It costs more to sell.", upper=Decimal("50.25")
     )
+    measured = Volatility(Decimal("18.25"), 250, 365)
+    uneven = replace(uneven, volatility=measured, volatility_above=replace(measured, percent=None, window_days=30))
     again = read_back(report, (uneven, *others))
     assert again[1:] == tuple(others)
     assert (again[0].width, again[0].why, again[0].upper) == (uneven.width, uneven.why, uneven.upper)
     assert again[0].lower == Decimal("49.5")
+    assert (again[0].volatility, again[0].volatility_above) == (uneven.volatility, uneven.volatility_above)
 
 
 def test_names_and_what_follows_are_not_kept() -> None:
