@@ -65,6 +65,15 @@ class Settings(BaseSettings):
     sweep_s: float = Field(
         default=10.0, gt=0, description="How often a worker looks for scan chunks and plans that got lost."
     )
+    drift_log_days: int = Field(
+        default=90,
+        ge=2,
+        le=36_500,
+        description="Days for which every measurement is kept; whole months go, once they are rolled up into days.",
+    )
+    drift_day_days: int = Field(
+        default=0, ge=0, le=36_500, description="Days for which the figures of each day are kept; 0 is for ever."
+    )
     event_poll_s: float = Field(
         default=1.0, gt=0, description="How often the API looks for new events when Redis does not nudge it."
     )

@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from app.actions import alerts, plans, relay, scans
+from app.actions import alerts, keep, plans, relay, scans
 from app.actions.access import Unavailable
 from app.context import Services
 
@@ -20,6 +20,7 @@ async def sweep_forever(services: Services) -> None:
             await plans.scan_expire(services)
             await alerts.sweep(services)
             await relay.relay_trim(services)
+            await keep.tidy(services)
         except Unavailable as error:
             log.warning("sweep_postponed", reason=str(error))
         except Exception:

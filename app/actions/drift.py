@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -13,9 +14,10 @@ from app.context import Context
 from app.core import drift as core
 from app.core import scalars
 from app.core.drift import Report
+from app.core.health import Resolution
 from app.core.targets import TargetDraft
-from app.store import closes, logs
-from app.store.logs import DriftLog as DriftLog
+from app.store import closes, logs, periods
+from app.store.periods import Period
 
 LAST: Final = datetime.max.replace(tzinfo=UTC)
 
@@ -57,18 +59,32 @@ async def measured_at(context: Context, loaded: Loaded, at: datetime) -> Report 
     return found[0].report if found else None
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """One stretch of a history, with its last measurement in full where that was asked for and is kept."""
+
+    period: Period
+    report: Report | None
+
+
 async def history(
     context: Context,
     loaded: Loaded,
     first: int,
     after: str | None,
+    resolution: Resolution,
     since: datetime | None,
     until: datetime | None,
-) -> Page[DriftLog]:
-    """List what the scans measured, newest bucket first."""
+    *,
+    full: bool,
+) -> Page[Stretch]:
+    """List what was measured of a portfolio and what was missed, newest first; `full` with the last measurements."""
     before = key_of(after, scalars.instant)
     async with context.store.owned(context.owner_id, reading=True) as tx:
-        found = await logs.load_drift_history(
-            context.owner_id, tx, loaded.row.id, first + 1, before=before, since=since, until=until
+        found = await periods.load_periods(
+            context.owner_id, tx, loaded.row.id, first + 1, resolution, before=before, since=since, until=until
         )
-    return page_of(found, first, lambda one: scalars.write_instant(one.bucket))
+        last = [period.last_at for period in found[:first] if period.last_at]
+        reports = await logs.load_drift_logs(context.owner_id, tx, loaded.row.id, last) if full else {}
+    stretches = [Stretch(period, reports.get(period.last_at) if period.last_at else None) for period in found]
+    return page_of(stretches, first, lambda one: scalars.write_instant(one.period.bucket))

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import strawberry
 
-from app.core import alerts, bands, drift, hooks, lots, plan, policy, portfolio, trades
+from app.core import alerts, bands, drift, health, hooks, lots, plan, policy, portfolio, trades
 from app.core.optimize import allocate
 
 E = TypeVar("E", bound=Enum)
@@ -87,6 +87,14 @@ _show(
     DATA_STALE="A held asset, or a rate it needs, has no price or one too old: nothing is decided. Portfolios only.",
     NO_VALUE="There is nothing to weigh. Portfolios only.",
     NO_TARGETS="No targets are set. Portfolios only.",
+)
+_show(
+    health.Resolution,
+    "Length of the stretches of time of a history, in UTC.",
+    RAW="One bucket of the health scan, whatever its length.",
+    HOUR="An hour.",
+    DAY="A day.",
+    WEEK="A week from Monday on.",
 )
 _show(
     alerts.AlertKind,

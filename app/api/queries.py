@@ -7,13 +7,14 @@ import strawberry
 from strawberry import ID
 
 from app import __version__
-from app.actions import alerts, market, plans, portfolios, scans
+from app.actions import alerts, health, market, plans, portfolios, scans
 from app.api.limits import COST_MAX
 from app.api.paging import After, First, page_info, page_size
 from app.api.queries_hook import HookQuery
 from app.api.scalars import Duration
 from app.api.types import Asset, AssetConnection, Node
 from app.api.types_alert import DriftAlertConnection, alert_of
+from app.api.types_history import HealthOverview
 from app.api.types_plan import RebalancePlan, plan_of
 from app.api.types_portfolio import CallerInfo, Portfolio, PortfolioConnection
 from app.api.types_scan import HealthScanConnection, scan_of
@@ -133,6 +134,19 @@ class Query(HookQuery):
         context = await info.context.context()
         page = await scans.page(context, page_size(first), after)
         return HealthScanConnection(nodes=[scan_of(run) for run in page.items], page_info=page_info(page))
+
+    @field(
+        description="How all portfolios kept to their bands; the last 30 days unless told otherwise, at most 3660. "
+        "Needs the role operator."
+    )
+    async def health_overview(
+        self,
+        info: CallerInfo,
+        since: Annotated[datetime | None, strawberry.argument(description="Count buckets from this time on.")] = None,
+        until: Annotated[datetime | None, strawberry.argument(description="Count buckets before this time.")] = None,
+    ) -> HealthOverview:
+        context = await info.context.context()
+        return HealthOverview.of(await health.overview(context, since, until))
 
 
 async def _portfolio(info: CallerInfo, portfolio_id: str) -> Portfolio | None:

@@ -1,46 +1,51 @@
 """The classic routes under /api/rebalancing/{id}: the same actions, types and scalars as GraphQL, as plain JSON."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 import structlog
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from strawberry.types import get_object_definition
 
-from app.actions import drift, plans, portfolios, targets
+from app.actions import drift, drift_csv, plans, portfolios, targets
 from app.actions.access import Unavailable
 from app.actions.live import Hub
 from app.api import edge
 from app.api.auth import Verifier
 from app.api.errors import HTTP_STATUS
 from app.api.graphql import Caller
+from app.api.paging import PAGE_MAX
 from app.api.types_drift import Drift
+from app.api.types_history import DriftLogConnection
 from app.api.types_plan import plan_of
 from app.api.types_portfolio import Targets
 from app.context import Context, Services
 from app.core import scalars
 from app.core.document import Fields, read_bool, read_target
 from app.core.errors import InvalidInput, NotFound, SteelyardError, TargetsSum, VersionConflict
+from app.core.health import Resolution
 from app.core.money import ZERO, plain
 from app.core.optimize.allocate import PlanScope
 from app.core.plan import PlanRequest, PlanStatus
 from app.core.targets import MAX_ENTRIES
 
 _ETAG: Final = re.compile(r'"v([0-9]{1,9})"')
+_COUNT: Final = re.compile(r"[0-9]{1,6}")
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,3})(?:$|[,;\s])")
 DEFAULT_WAIT_S: Final = 5
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
 Handler = Callable[[Request, Context], Awaitable[Response]]
 
 
@@ -68,6 +73,7 @@ def routes(services: Services, verifier: Verifier, hub: Hub) -> list[Route]:
         route(f"{base}/targets", get_targets, "GET"),
         route(f"{base}/targets", post_targets, "POST"),
         route(f"{base}/drift", get_drift, "GET"),
+        route(f"{base}/drift/history", get_drift_history, "GET"),
         route(f"{base}/propose", post_propose, "POST"),
         route(f"{base}/plans/{{plan}}", get_plan, "GET"),
     ]
@@ -103,6 +109,37 @@ async def post_targets(request: Request, context: Context) -> Response:
 async def get_drift(request: Request, context: Context) -> Response:
     """Answer the live drift, with the tracking error and what deposits would do."""
     return _json(Drift.of(await drift.measure(context, request.path_params["id"], tracking=True)))
+
+
+async def get_drift_history(request: Request, context: Context) -> Response:
+    """Answer the drift history: a page as JSON, or as CSV with `Accept: text/csv` or `format=csv`.
+
+    CSV has no pages: it is the newest `first` stretches; `until` the last of them is where the next file goes on.
+    With `detail=true` it has a line for each sleeve.
+    """
+    query = request.query_params
+    as_csv = _wants_csv(request)
+    detail = _flag(request, "detail")
+    named = _query(request, "resolution", lambda value, what: scalars.member(Resolution, value, what))
+    wanted = named or Resolution.HOUR
+    most = drift_csv.MOST if as_csv else PAGE_MAX
+    first = _count(query.get("first", str(most if as_csv else 20)), "first", most)
+    since, until = (_query(request, name, scalars.instant) for name in ("since", "until"))
+    after = query.get("after")
+    loaded = await portfolios.find(context, request.path_params["id"])
+    if not as_csv:
+        page = await drift.history(context, loaded, first, after, wanted, since, until, full=True)
+        return _json(DriftLogConnection.of(page))
+    pages = drift_csv.pages(context, loaded, first, after, wanted, since, until, detail=detail)
+    begun = await anext(pages)  # what is wrong is said before the answer begins
+
+    async def body() -> AsyncIterator[str]:
+        yield begun
+        async for page in pages:
+            yield page
+
+    name = f'attachment; filename="drift-history-{loaded.row.public_id}.csv"'
+    return StreamingResponse(body(), media_type="text/csv", headers={"content-disposition": name})
 
 
 async def post_propose(request: Request, context: Context) -> Response:
@@ -206,6 +243,27 @@ def _flag(request: Request, name: str) -> bool:
     if value not in ("true", "false"):
         raise InvalidInput(f"{name} must be true or false, not {value[:20]!r}", [name])
     return value == "true"
+
+
+def _query(request: Request, name: str, read: Callable[[str, str], T]) -> T | None:
+    """Read a parameter of the query, None where it is left out; an error names it."""
+    try:
+        return read(request.query_params[name], name) if name in request.query_params else None
+    except InvalidInput as error:
+        raise error.under(name) from None
+
+
+def _count(text: str, name: str, most: int) -> int:
+    if not _COUNT.fullmatch(text) or not 1 <= int(text) <= most:
+        raise InvalidInput(f"{name} must be a number from 1 to {most}, not {text[:20]!r}", [name])
+    return int(text)
+
+
+def _wants_csv(request: Request) -> bool:
+    wanted = request.query_params.get("format")
+    if wanted not in (None, "csv", "json"):
+        raise InvalidInput(f"format must be csv or json, not {wanted[:20]!r}", ["format"])
+    return wanted == "csv" if wanted else "text/csv" in request.headers.get("accept", "")
 
 
 def _prefer_wait(request: Request) -> int:

@@ -1,4 +1,4 @@
-"""The schema's types of drift and alerts, built from core values, live or from the log."""
+"""The schema's types of drift, built from core values, live or from the log."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -7,11 +7,10 @@ import strawberry
 from strawberry import ID, Info, Private
 
 from app.actions import drift as drift_actions
-from app.actions.drift import DriftLog
 from app.actions.portfolios import Loaded
 from app.api.graphql import Caller
 from app.api.scalars import Percent
-from app.api.types import Money, PageInfo, ToleranceBand, money, percent_or_none
+from app.api.types import Money, ToleranceBand, money, percent_or_none
 from app.core import deposit
 from app.core.bands import Worked
 from app.core.deposit import Deposit
@@ -175,19 +174,3 @@ class Drift:
     )
     def deposit_to_target(self) -> DepositAdvice | None:
         return DepositAdvice.of(deposit.to_target(self.report), self.report.valuation.base_currency)
-
-
-@strawberry.type(name="DriftLog", description="What one scan measured of a portfolio: one for each bucket of time.")
-class DriftLogType:
-    bucket: datetime = field(description="Start of the bucket, by the domain clock.")
-    drift: Drift = field(description="The measurement, at the instant and the pinned prices of the scan.")
-
-    @classmethod
-    def of(cls, log: DriftLog) -> "DriftLogType":
-        return cls(bucket=log.bucket, drift=Drift.of(log.report))
-
-
-@strawberry.type(description="Page of the drift log, newest first.")
-class DriftLogConnection:
-    nodes: list[DriftLogType] = field(description="The measurements.")
-    page_info: PageInfo = field(description="Where this page stands.")

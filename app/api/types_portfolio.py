@@ -9,6 +9,7 @@ from strawberry import ID, Info, Private
 
 from app.actions import alerts as alert_actions
 from app.actions import drift as drift_actions
+from app.actions import health as health_actions
 from app.actions import plans as plan_actions
 from app.actions import portfolios as portfolio_actions
 from app.actions import targets as target_actions
@@ -17,6 +18,7 @@ from app.api.graphql import Caller
 from app.api.inputs import TargetEntryInput, target_drafts
 from app.api.paging import After, First, page_info, page_size
 from app.api.scalars import CurrencyCode
+from app.api.selection import asks_for
 from app.api.types import (
     Account,
     HoldingConnection,
@@ -29,11 +31,13 @@ from app.api.types import (
     money,
 )
 from app.api.types_alert import DriftAlertConnection, alert_of
-from app.api.types_drift import Drift, DriftLogConnection, DriftLogType
+from app.api.types_drift import Drift
+from app.api.types_history import DriftLogConnection, PortfolioHealth
 from app.api.types_plan import RebalancePlanConnection, plan_of
 from app.core.alerts import AlertStatus
 from app.core.drift import Snapshot, bands_of
 from app.core.errors import InvalidInput
+from app.core.health import Resolution
 from app.core.plan import PlanStatus
 from app.core.portfolio import PortfolioStatus, Valuation, value
 from app.core.targets import Targets as CoreTargets
@@ -173,7 +177,10 @@ class Portfolio(Node):
         nodes = [Targets.version_of(self.id, snapshot, targets, meta) for snapshot, targets, meta in page.items]
         return TargetsConnection(nodes=nodes, page_info=page_info(page))
 
-    @field(description="Drift log, newest first: one measurement for each scan bucket.")
+    @field(
+        description="What the health scans measured, newest first, in stretches of time, with what was missed. Older "
+        "than the server keeps every measurement there are days and weeks only."
+    )
     async def drift_history(
         self,
         info: CallerInfo,
@@ -181,10 +188,24 @@ class Portfolio(Node):
         after: After = None,
         since: Annotated[datetime | None, strawberry.argument(description="Keep buckets from this time on.")] = None,
         until: Annotated[datetime | None, strawberry.argument(description="Keep buckets before this time.")] = None,
+        resolution: Annotated[Resolution, strawberry.argument(description="Length of a stretch.")] = Resolution.HOUR,
     ) -> DriftLogConnection:
         context = await info.context.context()
-        page = await drift_actions.history(context, self.loaded, page_size(first), after, since, until)
-        return DriftLogConnection(nodes=[DriftLogType.of(one) for one in page.items], page_info=page_info(page))
+        full = asks_for(info, "nodes", "drift")
+        page = await drift_actions.history(
+            context, self.loaded, page_size(first), after, resolution, since, until, full=full
+        )
+        return DriftLogConnection.of(page)
+
+    @field(description="How it kept to its bands; the last 30 days unless told otherwise, at most 3660.")
+    async def health(
+        self,
+        info: CallerInfo,
+        since: Annotated[datetime | None, strawberry.argument(description="Count buckets from this time on.")] = None,
+        until: Annotated[datetime | None, strawberry.argument(description="Count buckets before this time.")] = None,
+    ) -> PortfolioHealth:
+        context = await info.context.context()
+        return PortfolioHealth.of(await health_actions.of_portfolio(context, self.loaded, since, until))
 
     @field(description="Alerts, newest first, also those about all of the owner's portfolios.")
     async def alerts(

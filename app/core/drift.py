@@ -17,7 +17,7 @@ from enum import Enum
 from app.core import bands, evidence, stats
 from app.core.bands import Band, Width, Worked
 from app.core.evidence import Ground
-from app.core.money import HUNDRED, ZERO, exactly, quotient
+from app.core.money import EXACT, HUNDRED, ZERO, exactly, quotient
 from app.core.policy import Policy
 from app.core.portfolio import Asset, Holding, Market, Portfolio, Rates, Valuation, value
 from app.core.stats import TRACKING_WINDOW_DAYS, Closes, Volatility
@@ -285,8 +285,8 @@ def _members(holdings: Sequence[Holding], base: Decimal) -> tuple[Member, ...]:
     for group in by_asset.values():
         worth = sum((holding.value or ZERO for holding in group), ZERO)
         quantity = sum((holding.quantity for holding in group), ZERO)
-        weight = quotient(worth * HUNDRED, base, 6)
-        members.append(Member(group[0].asset, quantity, worth, weight, any(holding.stale for holding in group)))
+        stale = any(holding.stale for holding in group)
+        members.append(member_of(group[0].asset, quantity, worth, base, stale=stale))
     return tuple(members)
 
 
@@ -297,22 +297,51 @@ def _entry(
     members = _members(holdings, base)
     worth = sum((member.value for member in members), ZERO) if cash is None else cash
     worked = evidence.band_of(ground, target, holdings)
-    width = worked.width
     gap = worth * HUNDRED - target.percent * base
+    half = worked.width.up if gap > ZERO else worked.width.down
+    status = _status(abs(gap), half * base, ground.policy.warn_at / HUNDRED)
+    band = target.band or ground.policy.default_band
+    return entry_of(target.key, target.percent, worth, members, base, band, worked, status, targeted=targeted)
+
+
+def member_of(asset: Asset, quantity: Decimal, worth: Decimal, base: Decimal, *, stale: bool) -> Member:
+    """Return what is held of one asset, with its weight V_a / B in percent, half-even to 6 decimals."""
+    return Member(asset, quantity, worth, quotient(EXACT.multiply(worth, HUNDRED), base, 6), stale)
+
+
+@exactly
+def entry_of(
+    key: str,
+    target: Decimal,
+    worth: Decimal,
+    members: tuple[Member, ...],
+    base: Decimal,
+    band: Band,
+    worked: Worked,
+    status: DriftStatus,
+    *,
+    targeted: bool,
+) -> Entry:
+    """Return an entry with all that follows from what was measured; formulas above. The log is read by it too.
+
+    `target` is in percent, `worth` and `base` are money, base > 0. Percents are rounded half-even to 6 decimals.
+    """
+    width = worked.width
+    gap = worth * HUNDRED - target * base
     half = width.up if gap > ZERO else width.down
     return Entry(
-        key=target.key,
+        key=key,
         targeted=targeted,
-        target=target.percent,
+        target=target,
         actual=quotient(worth * HUNDRED, base, 6),
         drift=quotient(gap, base, 6),
-        relative_drift=quotient(gap * HUNDRED, target.percent * base, 6) if target.percent else None,
-        band=target.band or ground.policy.default_band,
+        relative_drift=quotient(gap * HUNDRED, target * base, 6) if target else None,
+        band=band,
         width=width,
-        lower=bands.lower(target.percent, width),
-        upper=bands.upper(target.percent, width),
+        lower=bands.lower(target, width),
+        upper=bands.upper(target, width),
         band_used=quotient(abs(gap) * HUNDRED, half * base, 6) if half else (None if gap else ZERO),
-        status=_status(abs(gap), half * base, ground.policy.warn_at / HUNDRED),
+        status=status,
         value=worth,
         to_target=-gap / HUNDRED,
         stale=any(member.stale for member in members),

@@ -65,11 +65,10 @@ def asset_uuids(asset_ids: Sequence[str]) -> list[UUID]:
     return [uuid for asset_id in asset_ids if (uuid := ids.decode(ids.ASSET, asset_id))]
 
 
-async def load_assets(tx: Tx, asset_ids: Sequence[str]) -> dict[str, Asset]:
-    """Return assets by public id; unknown ids are left out."""
-    sql = f"SELECT {COLUMNS} FROM assets a WHERE public_id = ANY ($1)"
-    rows = await tx.fetch(sql, asset_uuids(asset_ids))
-    return {asset.id: asset for asset in map(asset_of, rows)}
+async def load_assets(tx: Tx, rows: Sequence[int]) -> dict[int, Asset]:
+    """Return assets by row; unknown rows are left out."""
+    sql = f"SELECT {COLUMNS} FROM assets a WHERE id = ANY ($1)"
+    return {row["id"]: asset_of(row) for row in await tx.fetch(sql, rows)}
 
 
 async def load_asset_keys(tx: Tx, asset_ids: Sequence[str]) -> dict[str, int]:

@@ -93,7 +93,8 @@ def foreign_and_absent(world: World, kind: str) -> Iterator[str]:
 PORTFOLIO: Final = """
 { portfolio(id: "%s") {
     id name value { amount } accounts { id } holdings { nodes { id lots { id } } } targets { id } drift { status }
-    targetsHistory { nodes { id } } driftHistory { nodes { bucket } } alerts { nodes { id } } plans { nodes { id } }
+    targetsHistory { nodes { id } } driftHistory { nodes { bucket } } health { measured }
+    alerts { nodes { id } } plans { nodes { id } }
 } }
 """
 
@@ -281,6 +282,8 @@ ROUTES: Final = {
     "POST targets that were read": ("POST", ids.PORTFOLIO, "{theirs}/targets", TARGETS, {"if_match": '"v1"'}),
     "POST targets, only checked": ("POST", ids.PORTFOLIO, "{theirs}/targets?dry_run=true", TARGETS, {}),
     "GET drift": ("GET", ids.PORTFOLIO, "{theirs}/drift", None, {}),
+    "GET drift history": ("GET", ids.PORTFOLIO, "{theirs}/drift/history", None, {}),
+    "GET drift history as CSV": ("GET", ids.PORTFOLIO, "{theirs}/drift/history?format=csv&detail=true", None, {}),
     "POST propose": ("POST", ids.PORTFOLIO, "{theirs}/propose", {"scope": "FULL"}, {}),
     "POST propose, once": ("POST", ids.PORTFOLIO, "{theirs}/propose", {}, {"idempotency_key": "the same for all"}),
     "POST propose, only shown": ("POST", ids.PORTFOLIO, "{theirs}/propose", {"dryRun": True}, {}),

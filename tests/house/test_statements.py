@@ -33,7 +33,7 @@ PROPOSE = ENTER + 19
 CREATE = ENTER + 35
 IMPORT = ENTER + 29
 PRICES = ENTER + 2
-SCAN_CHUNK = 22
+SCAN_CHUNK = 23
 
 
 @dataclass(frozen=True)
@@ -188,6 +188,21 @@ async def test_plans_and_alerts_are_listed(house: House) -> None:
     assert counts == [counts[0]] * 3
     assert counts[0] == ENTER + SNAPSHOT + 4
     assert await house.count("{ driftAlerts { nodes { key } } }") == ENTER + 1
+
+
+async def test_history_and_health_take_no_more_for_two_measurements_than_for_one(house: House) -> None:
+    made = await portfolio(house)
+    history = "query ($id: ID!) { portfolio(id: $id) { driftHistory(resolution: RAW) { nodes { %s } } } }"
+    health = "query ($id: ID!) { portfolio(id: $id) { health { inBand } } }"
+    for _ in range(2):
+        bucket = None
+        while bucket is None:
+            bucket = await scans.tick(house.services)
+        await scans.measure_chunk(house.services, write_instant(bucket), 0)
+        assert await house.count(history % "highest", id=made["id"]) == ENTER + SNAPSHOT + 1
+        assert await house.count(history % "drift { entries { key } }", id=made["id"]) == ENTER + SNAPSHOT + 3
+        assert await house.count(health, id=made["id"]) == ENTER + SNAPSHOT + 1
+    assert await house.count("{ healthOverview { scanned } }") == ENTER + 2
 
 
 async def test_scan_of_a_hundred_portfolios_takes_no_more_than_of_ten(house: House) -> None:

@@ -67,14 +67,11 @@ def test_a_report_comes_back_without_its_holdings() -> None:
     assert documents.load(Report, documents.dump_report(report)) == expected
 
 
-def test_assets_are_written_in_full_or_as_ids() -> None:
+def test_assets_are_written_in_full() -> None:
     entry = measured().entries[0]
     document = documents.to_document(entry)
     assert document["members"][0]["asset"]["symbol"] == "AAPL"
-    referring = documents.to_document(entry, refer=True)
-    assert referring["members"][0]["asset"] == "AAPL"
-    known = {"AAPL": entry.members[0].asset}
-    assert documents.from_document(Entry, referring, known) == documents.from_document(Entry, document) == entry
+    assert documents.from_document(Entry, document) == entry
 
 
 def test_a_document_of_before_a_field_existed_takes_its_default() -> None:

@@ -134,5 +134,5 @@ GRANT SELECT, UPDATE ON outbox_marks TO steelyard_app;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("store", "0004_alerts")]
+    dependencies = [("store", "0005_logs")]
     operations = [ops.RunSQL(sql) for sql in (TABLES, TRIM, RIGHTS)]
