@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from app.actions import plans, scans
+from app.actions import plans, proposals, scans, ticks
 from app.actions.access import Unavailable
 from app.context import Services
 
@@ -16,8 +16,10 @@ async def sweep_forever(services: Services) -> None:
     while True:
         try:
             await scans.sweep(services)
+            await ticks.sweep(services)
             await plans.scan_unfinished(services)
             await plans.scan_expire(services)
+            await proposals.scan_propose(services)
         except Unavailable as error:
             log.warning("sweep_postponed", reason=str(error))
         except Exception:

@@ -68,6 +68,12 @@ async def scan_snapshots(tx: Tx, bucket: datetime, from_id: int, to_id: int, as_
     return await _load(tx, heads, as_of, _PINNED, bucket)
 
 
+async def scan_snapshots_now(tx: Tx, portfolio_row_ids: Sequence[int], as_of: datetime) -> list[Loaded]:
+    """Return those of these portfolios that are active, all owners', at the latest prices."""
+    heads = await tx.fetch(f"{_HEADS} WHERE p.id = ANY ($1) AND p.status = 'ACTIVE' ORDER BY p.id", portfolio_row_ids)
+    return await _load(tx, heads, as_of, _LATEST)
+
+
 async def _load(
     tx: Tx, heads: Sequence[asyncpg.Record], as_of: datetime, prices: str, *price_arguments: object
 ) -> list[Loaded]:

@@ -13,7 +13,7 @@ from tortoise.transactions import in_transaction
 from app.embedded import Endpoints
 from app.store import db
 
-NAMES = ["0001_initial", "0002_rules"]
+NAMES = ["0001_initial", "0002_rules", "0006_scans"]
 
 POPULATE = """
 INSERT INTO owners VALUES (1, '00000000-0000-0000-0000-000000000001', 'test', 'alice', now());
