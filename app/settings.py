@@ -69,6 +69,8 @@ class Settings(BaseSettings):
         default=1.0, gt=0, description="How often the API looks for new events when Redis does not nudge it."
     )
 
+    metrics: bool = Field(default=True, description="Answer GET /metrics, which needs no token, for Prometheus.")
+
     db_pool: int = Field(default=10, ge=1, le=200, description="Most database connections of one process.")
     light_jobs: int = Field(default=10, ge=1, le=100, description="Light jobs at once in one worker.")
     heavy_jobs: int = Field(default=2, ge=1, le=64, description="Heavy jobs, and processes for them, in one worker.")

@@ -1,7 +1,7 @@
 """The health monitor: a run per bucket of the domain clock, in chunks, each measured and written once."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -9,12 +9,13 @@ import structlog
 
 from app.actions.access import domain_now
 from app.actions.deciding import Measured, Told, decide, measure_all, tell
+from app.actions.live import Hub
 from app.actions.pages import Page, key_of, page_of
 from app.bus.jobs import SCAN_CHUNK
 from app.context import Context, Services, new_uuid, wall_now
 from app.core import scalars
 from app.store import alerts, logs, missed, reading, scans, ticks
-from app.store.db import Tx
+from app.store.db import StoreUnavailable, Tx
 from app.store.scans import Chunk
 from app.store.scans import Run as Run
 from app.store.scans import ScanKind as ScanKind
@@ -92,6 +93,25 @@ async def page(context: Context, first: int, after: str | None) -> Page[Run]:
     async with context.store.shared(reading=True) as tx:
         found = await scans.runs(tx, first + 1, before)
     return page_of(found, first, lambda run: scalars.write_instant(run.bucket))
+
+
+async def stream(context: Context, hub: Hub) -> AsyncIterator[Run]:
+    """Yield the newest scan as it is now, then every change of it, or of a newer one."""
+    context.require_operator()
+    last: Run | None = None
+    with hub.look_along() as wake:
+        while True:
+            wake.clear()
+            try:
+                async with context.store.shared(reading=True) as tx:
+                    newest = await scans.runs(tx, 1)
+            except StoreUnavailable:
+                newest = []
+            for run in newest:
+                if run != last:
+                    last = run
+                    yield run
+            await wake.wait()
 
 
 async def sweep(services: Services) -> None:

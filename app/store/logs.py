@@ -70,7 +70,7 @@ async def load_drift_history(
             trim_scale(d.cash) AS cash, trim_scale(d.base) AS base, trim_scale(d.max_abs_drift) AS max_abs_drift,
             trim_scale(d.turnover) AS turnover, d.breaches, d.prices_at, d.missing, d.stale, d.entries, p.base_currency
         FROM drift_logs d JOIN portfolios p ON p.id = d.portfolio_id
-        WHERE d.owner_id = $1 AND d.portfolio_id = $2
+        WHERE d.owner_id = $1 AND d.portfolio_id = $2 AND d.status <> 'MISSED'
             AND d.bucket < least($3::timestamptz, $4::timestamptz, 'infinity')
             AND d.bucket >= coalesce($5::timestamptz, '-infinity')
         ORDER BY d.bucket DESC LIMIT $6

@@ -138,6 +138,8 @@ async def scan_changed_since(tx: Tx, portfolio_row_ids: Sequence[int], as_of: da
 
 async def scan_write_missed(tx: Tx, bucket: datetime, as_of: datetime, owners_by_portfolio: Mapping[int, int]) -> None:
     """Write for each portfolio that its bucket was missed: a row of the log without figures."""
+    if not owners_by_portfolio:
+        return
     columns = ("portfolio_id", "bucket", "owner_id", "as_of", "status", "breaches", "missing", "stale")
     nothing: list[str] = []
     records = [(row, bucket, owner, as_of, "MISSED", 0, nothing, nothing) for row, owner in owners_by_portfolio.items()]
