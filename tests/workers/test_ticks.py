@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +13,8 @@ from app.actions.market import PriceDraft
 from app.context import OPERATOR, Context, Services
 from app.core.portfolio import AssetClass
 from app.core.scalars import write_instant
+from app.store import alerts
 from app.store import ticks as rows
-from app.store.alerts import scan_states
 from app.store.db import Tx
 from tests.builders import AS_OF, absolute, asset, sleeve, snapshot
 from tests.store.world import World
@@ -159,7 +160,8 @@ async def test_a_pass_that_dies_in_the_middle_goes_on_where_it_was(
         await keep(world, "100")
     await settle(services)
     await record(operator, AAPL="150")
-    real, pages = ticks._decide_page, []
+    real = ticks._decide_page
+    pages: list[object] = []
 
     async def dying(*args: Any) -> None:
         if len(pages) == 2:
@@ -236,7 +238,7 @@ async def test_a_pass_that_read_before_a_scan_began_reads_again(
     await keep(world, "100")
     await settle(services)
     await record(operator, AAPL="101")
-    real, scanned = ticks.alerts.scan_take_turn, []
+    scanned: list[bool] = []
 
     async def scan_first(tx: Tx) -> None:
         if not scanned:
@@ -244,13 +246,9 @@ async def test_a_pass_that_read_before_a_scan_began_reads_again(
             await world.price("AAPL", "150")
             await scans.tick(services)
             await scans.measure_chunk(services, write_instant(AS_OF), 0)
-        await real(tx)
+        await alerts.scan_take_turn(tx)
 
-    class Alerts:
-        scan_take_turn = staticmethod(scan_first)
-        scan_states = staticmethod(scan_states)
-
-    monkeypatch.setattr(ticks, "alerts", Alerts)
+    monkeypatch.setattr("app.actions.ticks.alerts", SimpleNamespace(**{**vars(alerts), "scan_take_turn": scan_first}))
     await ticks.run(services)
     assert scanned
     assert await kinds(world) == ["RAISED"]
