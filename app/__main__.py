@@ -20,8 +20,10 @@ from app import settings as settings_module
 from app.core.errors import InvalidInput, Required, SteelyardError
 from app.core.money import ZERO, round_half_even
 from app.settings import Settings
+from app.terminal import commands
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(commands.app)
 # What people called their things is shown as it is, never read as markup.
 out = Console(markup=False, emoji=False)
 err = Console(stderr=True, markup=False, emoji=False)

@@ -43,5 +43,7 @@ def configure(settings: Settings) -> None:
     for name in ("uvicorn", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
+    # On DEBUG it would log what goes out to others, with their URLs and our signatures.
+    logging.getLogger("httpcore2").setLevel(logging.WARNING)
     # Strawberry logs whole documents; what is ours is logged by the schema itself.
     logging.getLogger("strawberry.execution").setLevel(logging.CRITICAL)

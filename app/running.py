@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -23,6 +23,7 @@ from app.actions import demo_portfolios
 from app.api import auth
 from app.context import on_thread, open_services, require_servers, wall_now
 from app.core.errors import InvalidInput, SteelyardError
+from app.courier import mail
 from app.embedded import Endpoints, Servers
 from app.settings import Settings
 from app.store import db
@@ -36,7 +37,7 @@ TOKEN_S: Final = 86_400
 def serve(settings: Settings) -> None:
     """Run the API in this process until it is told to stop."""
     logs.configure(settings)
-    auth.check(settings)
+    _check(settings)
     require_servers(settings)
     _require_port(settings)
     # The application reads the settings anew, so what was given on the command line goes by the environment.
@@ -66,7 +67,7 @@ def worker(settings: Settings, queue: str) -> None:
 
 def up(settings: Settings, out: Console) -> None:
     """Run API and workers on the configured or embedded servers until Ctrl-C."""
-    auth.check(settings)
+    _check(settings)
     _require_port(settings)
     with Servers(settings) as servers:
         endpoints = servers.endpoints
@@ -150,6 +151,12 @@ class _StopSignal:
         self.told = True
 
 
+def _check(settings: Settings) -> None:
+    """Refuse to start where tokens cannot be trusted or e-mail cannot be sent as it is set."""
+    auth.check(settings)
+    mail.check(settings.smtp_url, settings.mail_from)
+
+
 def _require_port(settings: Settings) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -202,17 +209,19 @@ def _introduce(settings: Settings, firsts: dict[str, str], out: Console) -> None
 
 
 def doctor(settings: Settings, out: Console) -> bool:
-    """Say of the keys, the database and Redis whether they are as they should be."""
+    """Say of the keys, the mail settings, the database and Redis whether they are as they should be."""
     logs.configure(settings.model_copy(update={"log_level": "ERROR"}))  # what is wrong is said below, once
-    checks = [("keys", _check_keys(settings)), *asyncio.run(_check_servers(settings))]
+    keys = _trouble(lambda: auth.check(settings))
+    sending = _trouble(lambda: mail.check(settings.smtp_url, settings.mail_from))
+    checks = [("keys", keys), ("mail", sending), *asyncio.run(_check_servers(settings))]
     for name, trouble in checks:
         out.print(f"{name}: {trouble or 'ok'}", markup=False, highlight=False, soft_wrap=True)
     return not any(trouble for _, trouble in checks)
 
 
-def _check_keys(settings: Settings) -> str:
+def _trouble(check: Callable[[], None]) -> str:
     try:
-        auth.check(settings)
+        check()
     except SteelyardError as error:
         return error.message
     return ""

@@ -69,6 +69,15 @@ class Settings(BaseSettings):
         default=1.0, gt=0, description="How often the API looks for new events when Redis does not nudge it."
     )
 
+    webhook_loopback: bool = Field(
+        default=False, description="Allow webhooks to this machine itself, also over http: for demo and tests."
+    )
+    smtp_url: str = Field(
+        default="",
+        repr=False,
+        description="Mail server, smtp://user:password@host:port or smtps://; empty: no e-mail is sent.",
+    )
+    mail_from: str = Field(default="", description="Address that e-mail comes from.")
     metrics: bool = Field(default=True, description="Answer GET /metrics, which needs no token, for Prometheus.")
 
     db_pool: int = Field(default=10, ge=1, le=200, description="Most database connections of one process.")

@@ -8,6 +8,7 @@ any lot of the asset; a symbol without one has no price. Several accounts are a 
 ledgers. The id of an asset is its symbol.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from app.core.optimize.allocate import PlanScope
 from app.core.plan import Plan, PlanRequest
 from app.core.policy import Policy
 from app.core.portfolio import Account, AccountKind, Asset, AssetClass, Market, Portfolio, Price, TaxLot
+from app.core.stats import DAYS_OF_YEAR, Closes
 from app.core.targets import TargetDraft
 from app.core.trades import TradeSide, settle
 
@@ -81,6 +83,23 @@ def relative(percent: str, *, floor: str | None = None, cap: str | None = None) 
 
 def hybrid(points: str, percent: str) -> Band:
     return Band(BandKind.HYBRID, absolute=Decimal(points), relative=Decimal(percent))
+
+
+def moving_band(factor: str = "1.5", window_days: int = 365, *, cap: str | None = None) -> Band:
+    """Make a band of kind VOLATILITY."""
+    limit = None if cap is None else Decimal(cap)
+    return Band(BandKind.VOLATILITY, factor=Decimal(factor), window_days=window_days, cap=limit)
+
+
+def swinging(volatility: str, *, returns: int = 250, as_of: datetime = AS_OF) -> Closes:
+    """Make closes of the days before `as_of` that go up and down in turn, with this volatility in percent a year."""
+    years = returns / DAYS_OF_YEAR
+    swing = float(volatility) / 100 / math.sqrt(returns * returns / (returns - 1) / years)
+    prices = [100.0]
+    for place in range(returns):
+        prices.append(prices[-1] * (1 + (swing if place % 2 else -swing)))
+    first = as_of.date() - timedelta(days=returns + 1)
+    return Closes(tuple(first + timedelta(days=place) for place in range(returns + 1)), tuple(prices))
 
 
 def sleeve(percent: str, *assets: str, of: AssetClass | None = None, band: Band | None = None) -> TargetDraft:

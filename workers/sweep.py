@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from app.actions import plans, proposals, scans, ticks
+from app.actions import alerts, plans, proposals, scans, ticks
 from app.actions.access import Unavailable
 from app.context import Services
 
@@ -19,6 +19,7 @@ async def sweep_forever(services: Services) -> None:
             await ticks.sweep(services)
             await plans.scan_unfinished(services)
             await plans.scan_expire(services)
+            await alerts.sweep(services)
             await proposals.scan_propose(services)
         except Unavailable as error:
             log.warning("sweep_postponed", reason=str(error))

@@ -1,16 +1,23 @@
-"""Alerts: listed, acknowledged, followed."""
+"""Alerts: listed, acknowledged, snoozed, followed; and those that no single measurement decides."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
 
+from app.actions.access import domain_now
 from app.actions.live import Hub, follow
 from app.actions.pages import Page, id_of, key_of, page_of
-from app.context import Context
-from app.core import ids
+from app.context import Context, Services, new_uuid, wall_now
+from app.core import ids, scalars
 from app.core.alerts import AlertEventKind, AlertSeverity, AlertStatus
-from app.core.errors import NotFound
-from app.store import alerts
+from app.core.errors import InvalidInput, NotFound
+from app.store import alerts, outages, plan_alerts, scans
 from app.store.alerts import Alert as Alert
+
+SNOOZE_MAX: Final = timedelta(days=90)
+SCAN_PATIENCE: Final = timedelta(minutes=1)
+SETTLE_MAX: Final = 500  # owners in one transaction, which holds back every reader of events
 
 _URGENCY = {severity: rank for rank, severity in enumerate(AlertSeverity)}
 
@@ -57,6 +64,53 @@ async def acknowledge(context: Context, alert_id: str) -> Alert:
             raise error.under("alertId") from None
     await context.bus.nudge("alert", [context.owner_id])
     return alert
+
+
+async def snooze(context: Context, alert_id: str, until: datetime | None) -> Alert:
+    """Be told nothing of an alert until an instant of the domain clock, at most 90 days on; None ends the snooze."""
+    if until is not None and not context.now < until <= context.now + SNOOZE_MAX:
+        now, last = (scalars.write_instant(at) for at in (context.now, context.now + SNOOZE_MAX))
+        message = (
+            f"until is {scalars.write_instant(until)}; it must be after {now} and at most {SNOOZE_MAX.days} days on"
+        )
+        raise InvalidInput(f"{message}, {last}", ["until"])
+    async with context.store.owned(context.owner_id) as tx:
+        try:
+            alert = await alerts.snooze_alert(context.owner_id, tx, alert_id, until=until, now=context.now)
+        except NotFound as error:
+            raise error.under("alertId") from None
+    await context.bus.nudge("alert", [context.owner_id])
+    return alert
+
+
+async def settle(services: Services, owner_ids: Sequence[int] | None = None) -> None:
+    """Make the owners' alerts about data what their portfolios' states say, of all owners unless some are given."""
+    now = await domain_now(services)
+    while True:
+        async with services.store.shared() as tx:
+            due = await outages.scan_unsettled(tx, now, SETTLE_MAX, owner_ids)
+        if not due:
+            return
+        async with services.store.shared() as tx:
+            told = await outages.scan_settle(tx, due, now=now, new_uuid=new_uuid)
+        await services.bus.nudge("alert", told)
+        if len(due) < SETTLE_MAX:
+            return
+
+
+async def sweep(services: Services) -> None:
+    """Settle what a crash left, and remind of plans that wait; of what drifts, measuring it reminds.
+
+    A scan settles when all is measured, so that an alert counts every portfolio: one that runs is waited for a while.
+    """
+    now = await domain_now(services)
+    async with services.store.shared() as tx:
+        told = await plan_alerts.scan_remind(tx, now, SETTLE_MAX)
+    async with services.store.shared(reading=True) as tx:
+        scanning = await scans.is_running(tx, wall_now() - SCAN_PATIENCE)
+    await services.bus.nudge("alert", told)
+    if not scanning:
+        await settle(services)
 
 
 async def stream(

@@ -31,12 +31,12 @@ class Told:
     urgent: bool
 
 
-def measure_all(loaded: Sequence[Loaded]) -> list[Measured]:
-    """Measure portfolios one by one; one that cannot be measured is logged and left out."""
+def measure_all(loaded: Sequence[Loaded], *, tracking: bool = False) -> list[Measured]:
+    """Measure portfolios one by one, with their tracking error for a log; what cannot be measured is left out."""
     measured = []
     for one in loaded:
         try:
-            measured.append((one, drift.measure(one.snapshot)))
+            measured.append((one, drift.measure(one.snapshot, tracking=tracking)))
         except SteelyardError as error:
             log.error("portfolio_not_measured", portfolio=one.row.public_id, reason=error.message)
         except Exception:  # our mistake, which must not cost the others of the chunk their hour

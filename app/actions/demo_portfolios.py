@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from app.actions import demo_prices
 from app.actions.demo_prices import CLOSE_PLACES, PriceSeries
-from app.core.bands import HYBRID_ABSOLUTE, HYBRID_RELATIVE, SMART, Band, BandKind, Destination
+from app.core.bands import FACTOR, HYBRID_ABSOLUTE, HYBRID_RELATIVE, SMART, Band, BandKind, Destination
 from app.core.drafts import AccountDraft, LotDraft, PortfolioDraft
 from app.core.errors import InvalidInput
 from app.core.money import ONE, ROUNDED, floor_to_step, quotient
@@ -24,6 +24,7 @@ from app.core.targets import CASH, TargetDraft
 OWNERS: Final = ("alice", "bob", "carol")
 
 HYBRID: Final = Band(BandKind.HYBRID, absolute=HYBRID_ABSOLUTE, relative=HYBRID_RELATIVE)
+VOLATILE: Final = Band(BandKind.VOLATILITY, factor=FACTOR, window_days=90, cap=Decimal(8))
 # The replay has prices of exchange days only, also of crypto, and comes some hours of its fast clock after the fact:
 # around a holiday a price is a little over four days old before the next one is there.
 MAX_PRICE_AGE_S: Final = dict.fromkeys(AssetClass, 5 * DAY_S)
@@ -165,13 +166,17 @@ def _retirement(desk: Desk) -> PortfolioDraft:
 
 
 def _staples_with_idle_cash(desk: Desk) -> PortfolioDraft:
-    """An eighth of it is cash that no target asks for: what a cash-flow plan invests."""
+    """An eighth of it is cash that no target asks for: what a cash-flow plan invests.
+
+    Two bands rest on more than the target: on the volatility of what the replay has shown so far, and on costs.
+    """
+    own = {"KO": VOLATILE, "PEP": Band(BandKind.COST)}
     held = {"KO": 17_500, "PEP": 17_500, "WMT": 17_500, "PG": 17_500}
     return PortfolioDraft(
         name="Staples with idle cash",
         policy=_policy(SMART, allow_sells=False),
         accounts=(desk.account("Savings", AccountKind.TAXABLE, held, cash=10_000),),
-        targets=tuple(_target("25", symbol) for symbol in held),
+        targets=tuple(_target("25", symbol, band=own.get(symbol)) for symbol in held),
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
-from app.actions import once
+from app.actions import alerts, once
 from app.actions.pages import Page, key_of, page_of, row_of
 from app.context import Context, new_uuid
 from app.core import assemble, ids, targets
@@ -119,6 +119,8 @@ async def update(
             expected_version=expected,
         )
         loaded = await require(context, tx, portfolio_id)
+    if status is not None:
+        await alerts.settle(context, [context.owner_id])  # it may have been the last that waited for prices
     await context.bus.nudge("portfolio", [context.owner_id])
     return loaded
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from app.actions import alerts as alert_actions
 from app.actions.access import domain_now
 from app.actions.deciding import Measured, Told, decide, measure_all, tell
 from app.actions.live import Hub
@@ -143,7 +144,7 @@ async def measure_chunk(services: Services, bucket_text: str, number: int) -> No
         changed = await missed.scan_changed_since(tx, [one.row.id for one in loaded], chunk.as_of) if late else set()
     known = [one for one in loaded if one.row.id not in changed]
     # A thread, not a process: a chunk is worth less than sending it there and back.
-    measured = await asyncio.to_thread(measure_all, known)
+    measured = await asyncio.to_thread(measure_all, known, tracking=True)
     async with services.store.shared() as tx:
         await alerts.scan_take_turn(tx)
         if not await scans.claim_chunk(tx, bucket, number, wall_now()):
@@ -205,5 +206,7 @@ async def _enqueue(services: Services, chunks: Sequence[tuple[datetime, int]]) -
 
 async def _finish(services: Services, bucket: datetime) -> None:
     async with services.store.shared() as tx:
-        if await scans.finish_run(tx, bucket, wall_now()):
-            log.info("scan_done", bucket=bucket.isoformat())
+        done = await scans.finish_run(tx, bucket, wall_now())
+    if done:
+        log.info("scan_done", bucket=bucket.isoformat())
+        await alert_actions.settle(services)  # now that all portfolios are seen

@@ -7,11 +7,12 @@ from app.actions.pages import Page, key_of, page_of, row_of
 from app.actions.portfolios import Loaded, TargetsMeta, check_writable, parse_targets, require
 from app.context import Context, new_uuid
 from app.core import targets as core
-from app.core.drift import Snapshot
+from app.core.drift import Snapshot, windows_of
 from app.core.portfolio import Market
 from app.core.targets import TargetDraft, Targets
 from app.store import assets
 from app.store import targets as rows
+from app.store.closes import with_closes
 from app.store.db import Tx
 from app.store.market import load_market
 from app.store.portfolios import check_version
@@ -64,8 +65,7 @@ async def with_targets(tx: Tx, loaded: Loaded, wanted: Targets) -> Loaded:
     known = loaded.snapshot.market
     named = {asset_id for entry in wanted.entries for asset_id in entry.assets}
     more = await load_market(tx, named - known.assets.keys())
-    market = Market({**known.assets, **more.assets}, {**known.prices, **more.prices})
-    snapshot = replace(loaded.snapshot, targets=wanted, market=market)
+    snapshot = await _moving(tx, replace(loaded.snapshot, targets=wanted, market=_joined(known, more)))
     return replace(loaded, row=replace(loaded.row, targets=None), snapshot=snapshot)
 
 
@@ -77,7 +77,19 @@ async def history(
     async with context.store.owned(context.owner_id, reading=True) as tx:
         found = await rows.load_targets_history(context.owner_id, tx, loaded.row.id, first + 1, before)
         named = {asset_id for one in found for entry in one.targets.entries for asset_id in entry.assets}
-        market = await load_market(tx, named)
-    snapshot = replace(loaded.snapshot, market=market)
+        # What is held belongs to it too: bands may rest on it, and on the closes that any version needs.
+        market = _joined(loaded.snapshot.market, await load_market(tx, named))
+        every = Targets(tuple(entry for one in found for entry in one.targets.entries))
+        known = await _moving(tx, replace(loaded.snapshot, targets=every, market=market))
+    snapshot = replace(known, targets=loaded.snapshot.targets)
     versions = [(snapshot, one.targets, one.meta) for one in found]
     return page_of(versions, first, lambda one: str(one[2].version))
+
+
+async def _moving(tx: Tx, snapshot: Snapshot) -> Snapshot:
+    """Return a snapshot with the closes that its targets' bands rest on, where they do."""
+    return (await with_closes(tx, [snapshot]))[0] if windows_of(snapshot) else snapshot
+
+
+def _joined(known: Market, more: Market) -> Market:
+    return Market({**known.assets, **more.assets}, {**known.prices, **more.prices})

@@ -54,6 +54,8 @@ _show(
     RELATIVE="A share of the target itself, with an optional floor and cap in points.",
     HYBRID="The narrower of an absolute and a relative band, as in the 5/25 rule.",
     SMART="25 % of the target, at least 1 and at most 5 points: the default.",
+    VOLATILITY="A multiple of the volatility of what is held, times the target.",
+    COST="As wide as the costs of trading, and tax on gains when selling, make worth while.",
 )
 _show(
     bands.Destination,
@@ -90,15 +92,17 @@ _show(
 _show(
     alerts.AlertKind,
     "What an alert is about.",
-    DRIFT="A sleeve is outside its band.",
-    DATA_STALE="Prices are missing or too old, so that drift cannot be judged.",
+    DRIFT="A sleeve is outside its band, or the portfolio as a whole is outside the policy's `portfolioBand`.",
+    UNTARGETED="A holding in no sleeve is more than the policy's default band allows around 0.",
+    DATA_STALE="Prices are missing or too old, so drift cannot be judged. One alert for all the owner's portfolios.",
+    PLAN_READY="A plan that the monitor proposed is ready to be looked at.",
 )
 _show(
     alerts.AlertSeverity,
     "How urgent an alert is.",
-    INFO="Of interest.",
-    WARNING="A band is nearly used up, or data is stale.",
-    CRITICAL="A band is breached.",
+    INFO="Of interest: a plan is ready.",
+    WARNING="A band is nearly used up, data is stale, or something without a target is held.",
+    CRITICAL="A band is breached; for a holding without target, by more than the band itself.",
 )
 _show(
     alerts.AlertStatus,
@@ -112,7 +116,9 @@ _show(
     "What happened to an alert.",
     RAISED="It was raised.",
     ESCALATED="It became more urgent.",
+    REMINDED="It is still true: the policy's `remindAfter` passed, or a snooze ended.",
     ACKNOWLEDGED="A person has seen it.",
+    SNOOZED="A person wants to be told later, or ended a snooze.",
     RESOLVED="It is no longer true.",
 )
 _show(

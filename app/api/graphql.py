@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 import orjson
@@ -17,6 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
+from strawberry.dataloader import DataLoader
 from strawberry.exceptions import ConnectionRejectionError
 from strawberry.extensions import SchemaExtension
 from strawberry.http import GraphQLHTTPResponse
@@ -25,11 +27,13 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Bas
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 from strawberry.types.unset import UNSET
 
-from app.actions import access
+from app.actions import access, drift
 from app.actions.live import Hub
+from app.actions.portfolios import Loaded
 from app.api import edge, errors
 from app.api.auth import Principal, Verifier, bearer
 from app.context import Context, Services, wall_now
+from app.core.drift import Report
 from app.core.errors import Unauthenticated
 
 INIT_TIMEOUT: Final = timedelta(seconds=10)
@@ -55,6 +59,15 @@ class Caller:
     principal: Principal | None = None
     connection_params: dict[str, Any] = field(default_factory=dict)
     _context: Context | None = None
+
+    def __post_init__(self) -> None:
+        # Without a cache, as a socket lives long: it only gathers what one answer asks for into one statement.
+        self.tracking_errors: DataLoader[tuple[Loaded, Report], Decimal | None] = DataLoader(
+            self._tracking_errors, cache=False
+        )
+
+    async def _tracking_errors(self, asked: list[tuple[Loaded, Report]]) -> list[Decimal | None]:
+        return await drift.tracking_errors(await self.context(), asked)
 
     async def context(self) -> Context:
         """Return the caller's context: one instant for a whole HTTP request, a fresh one for each call on a socket."""
@@ -272,19 +285,19 @@ class GraphQLApp(GraphQL[Caller, None]):
     async def _until_stopping(self, stream: AsyncIterator[str]) -> AsyncIterator[str]:
         """Cut a stream when the process stops, without its `complete`: a client then connects again."""
         closing = asyncio.ensure_future(self.hub.closing.wait())
+        following: asyncio.Future[str | None] | None = None
         try:
             while not closing.done():
                 following = asyncio.ensure_future(anext(stream, None))
                 await asyncio.wait({following, closing}, return_when=asyncio.FIRST_COMPLETED)
-                if not following.done():
-                    following.cancel()
-                    await asyncio.gather(following, return_exceptions=True)
-                elif (chunk := following.result()) is not None:
-                    yield chunk
-                else:
+                if not following.done() or (chunk := following.result()) is None:
                     return
+                yield chunk
         finally:
             closing.cancel()
+            if following is not None and not following.done():
+                following.cancel()  # whoever listened is gone, or we are about to be: a stream at work closes like this
+                await asyncio.gather(following, return_exceptions=True)
             await stream.aclose()  # type: ignore[attr-defined]
 
 

@@ -11,15 +11,24 @@ from strawberry import ID, UNSET
 
 from app.actions.market import PriceDraft
 from app.api.scalars import CurrencyCode, Duration, Percent
-from app.core import document, scalars
-from app.core.bands import HYBRID_ABSOLUTE, HYBRID_RELATIVE, Band, BandKind, Destination
+from app.core import bands, document, scalars
+from app.core.bands import (
+    FACTOR,
+    HYBRID_ABSOLUTE,
+    HYBRID_RELATIVE,
+    WINDOW_DAYS,
+    Band,
+    BandKind,
+    Destination,
+    Side,
+)
 from app.core.costs import Costs
 from app.core.drafts import AccountDraft, LotDraft, PortfolioDraft, check_accounts
-from app.core.errors import Duplicate, InvalidInput, LimitExceeded, SteelyardError
+from app.core.errors import Duplicate, InvalidInput, LimitExceeded, Required, SteelyardError
 from app.core.money import ZERO
 from app.core.optimize.allocate import PlanScope
 from app.core.plan import PlanRequest
-from app.core.policy import LotMethod, Policy
+from app.core.policy import DAY_S, LotMethod, Policy
 from app.core.portfolio import AccountKind, Asset, AssetClass, PortfolioStatus
 from app.core.targets import MAX_KEY_LENGTH, TargetDraft
 
@@ -36,29 +45,72 @@ class HybridBandInput:
     relative: Percent = field(default=Percent(HYBRID_RELATIVE), description="Half-width in percent of the target.")
 
 
-@strawberry.input(description="Tolerance band: give exactly one of absolute, relative, hybrid and smart.")
-class ToleranceBandInput:
+@strawberry.input(description="Multiple of the volatility of what is held.")
+class VolatilityBandInput:
+    factor: Decimal = field(
+        default=FACTOR, description="Half-width in volatilities a year, times the target; 0.01 to 100."
+    )
+    window: Duration = field(
+        default=Duration(WINDOW_DAYS * DAY_S), description="Time the volatility is taken from; P30D to P3650D."
+    )
+
+    def to_core(self) -> Side:
+        factor = _at("factor", lambda: scalars.band_factor(self.factor))
+        days, rest = divmod(self.window, DAY_S)
+        if rest:
+            raise InvalidInput(f"window {scalars.write_duration(self.window)} is not whole days", ["window"])
+        return Side(BandKind.VOLATILITY, factor=factor, window_days=_at("window", lambda: bands.check_window(days)))
+
+
+@strawberry.input(
+    description="One side of a tolerance band: exactly one of absolute, relative, hybrid, smart, volatility and cost."
+)
+class ToleranceBandSideInput:
     absolute: Percent | None = field(default=None, description="Half-width in points.")
     relative: Percent | None = field(default=None, description="Half-width in percent of the target.")
-    floor: Percent | None = field(default=None, description="With relative: the least half-width, in points.")
-    cap: Percent | None = field(default=None, description="With relative: the largest half-width, in points.")
+    floor: Percent | None = field(
+        default=None, description="With relative, volatility or cost: the least half-width, in points."
+    )
+    cap: Percent | None = field(
+        default=None, description="With relative, volatility or cost: the largest half-width, in points."
+    )
     hybrid: HybridBandInput | None = field(default=None, description="Narrower of the two, as in the 5/25 rule.")
     smart: bool | None = field(
         default=None, description="True for 25 % of the target, at least 1 and at most 5 points."
     )
+    volatility: VolatilityBandInput | None = field(
+        default=None, description="As wide as what is held moves; {} for 1.5 times the volatility of a year."
+    )
+    cost: bool | None = field(default=None, description="True for what trading costs, tax included, at most repay.")
 
-    def to_core(self) -> Band:
+    def to_side(self) -> Side:
         hybrid = None
         if self.hybrid:
-            hybrid = Band(BandKind.HYBRID, absolute=self.hybrid.absolute, relative=self.hybrid.relative)
-        return document.make_band(
+            hybrid = Side(BandKind.HYBRID, absolute=self.hybrid.absolute, relative=self.hybrid.relative)
+        return document.make_side(
             absolute=self.absolute,
             relative=self.relative,
             hybrid=hybrid,
             smart=self.smart,
+            volatility=_at("volatility", self.volatility.to_core) if self.volatility else None,
+            cost=self.cost,
             floor=self.floor,
             cap=self.cap,
         )
+
+
+@strawberry.input(
+    description="Tolerance band: give exactly one of absolute, relative, hybrid, smart, volatility and cost, and above "
+    "where the side above the target differs."
+)
+class ToleranceBandInput(ToleranceBandSideInput):
+    above: ToleranceBandSideInput | None = field(
+        default=None, description="Side above the target, crossed by selling; the same as below when absent."
+    )
+
+    def to_core(self) -> Band:
+        above = _at("above", self.above.to_side) if self.above else None
+        return bands.check(bands.two_sided(self.to_side(), above))
 
 
 @strawberry.input(description="Wanted share of one sleeve.")
@@ -327,6 +379,21 @@ class RebalanceProposeInput:
 @strawberry.input(description="Which alert to acknowledge.")
 class AlertAcknowledgeInput:
     alert_id: ID = field(description="Global id of the alert.")
+
+
+@strawberry.input(description="Which alert to snooze, and until when.")
+class AlertSnoozeInput:
+    alert_id: ID = field(description="Global id of the alert.")
+    until: datetime | None = field(
+        default=UNSET,
+        description="When to be told again if it is open then, at most 90 days on; null ends the snooze it has. "
+        "Needed.",
+    )
+
+    def checked_until(self) -> datetime | None:
+        if self.until is UNSET:
+            raise Required("until is missing; give an instant, or null to end the snooze", ["until"])
+        return self.until
 
 
 @strawberry.input(description="What trading an asset costs; what is absent is 0.")

@@ -9,6 +9,7 @@ from app.actions import drift as drift_actions
 from app.api.errors import UserError, payload
 from app.api.inputs import (
     AlertAcknowledgeInput,
+    AlertSnoozeInput,
     AssetUpsertInput,
     HoldingsImportInput,
     PortfolioCreateInput,
@@ -68,6 +69,12 @@ class RebalanceProposePayload:
 
 @strawberry.type(description="Result of acknowledging an alert.")
 class AlertAcknowledgePayload:
+    alert: DriftAlert | None = field(description="The alert; null when there are errors.")
+    user_errors: list[UserError] = field(description=ERRORS)
+
+
+@strawberry.type(description="Result of snoozing an alert.")
+class AlertSnoozePayload:
     alert: DriftAlert | None = field(description="The alert; null when there are errors.")
     user_errors: list[UserError] = field(description=ERRORS)
 
@@ -182,7 +189,7 @@ class Mutation:
 
         return await payload(RebalanceProposePayload, work())
 
-    @field(description="Mark an alert as seen.")
+    @field(description="Mark an alert as seen: it is not told again until it escalates or ends.")
     async def alert_acknowledge(
         self, info: CallerInfo, input: Annotated[AlertAcknowledgeInput, strawberry.argument(description="Which alert.")]
     ) -> AlertAcknowledgePayload:
@@ -190,6 +197,18 @@ class Mutation:
             return {"alert": alert_of(await alerts.acknowledge(await info.context.context(), input.alert_id))}
 
         return await payload(AlertAcknowledgePayload, work())
+
+    @field(description="Be told of an alert again only later, unless it escalates or ends before.")
+    async def alert_snooze(
+        self,
+        info: CallerInfo,
+        input: Annotated[AlertSnoozeInput, strawberry.argument(description="What and how long.")],
+    ) -> AlertSnoozePayload:
+        async def work() -> dict[str, object]:
+            context = await info.context.context()
+            return {"alert": alert_of(await alerts.snooze(context, input.alert_id, input.checked_until()))}
+
+        return await payload(AlertSnoozePayload, work())
 
     @field(description="Add or change an asset. Needs the role operator.")
     async def asset_upsert(

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 from typing import Any, Final
 
 import orjson
@@ -13,6 +14,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from strawberry.types import get_object_definition
 
 from app.actions import drift, plans, portfolios, targets
 from app.actions.access import Unavailable
@@ -99,8 +101,8 @@ async def post_targets(request: Request, context: Context) -> Response:
 
 
 async def get_drift(request: Request, context: Context) -> Response:
-    """Answer the live drift."""
-    return _json(Drift.of(await drift.measure(context, request.path_params["id"])))
+    """Answer the live drift, with the tracking error and what deposits would do."""
+    return _json(Drift.of(await drift.measure(context, request.path_params["id"], tracking=True)))
 
 
 async def post_propose(request: Request, context: Context) -> Response:
@@ -162,8 +164,26 @@ def as_json(value: object) -> Any:
     if isinstance(value, list):
         return [as_json(item) for item in value]
     if is_dataclass(value):
-        return {_camel(field.name): as_json(getattr(value, field.name)) for field in fields(value)}
+        kind: Any = type(value)
+        shown = {_camel(name): as_json(getattr(value, name)) for name in _shown(kind)}
+        return shown | _figures(value) if isinstance(value, Drift) else shown
     return value
+
+
+def _figures(answer: Drift) -> dict[str, Any]:
+    """Return the figures that GraphQL works out only when they are asked for."""
+    return {
+        "trackingError": as_json(answer.report.tracking_error),
+        "depositToBand": as_json(answer.deposit_to_band()),
+        "depositToTarget": as_json(answer.deposit_to_target()),
+    }
+
+
+@cache
+def _shown(kind: Any) -> tuple[str, ...]:
+    """Return the fields of a schema type that are plain values; private ones and resolvers are not."""
+    found = get_object_definition(kind, strict=True).fields
+    return tuple(field.python_name for field in found if field.base_resolver is None)
 
 
 def _camel(name: str) -> str:

@@ -19,17 +19,20 @@ from app.core.alerts import AlertSeverity
 @strawberry.type(description="What can be followed live, over graphql-transport-ws or server-sent events.")
 class Subscription:
     @strawberry.subscription(
-        description="Alerts as they are raised, escalated, acknowledged and resolved: each event once, in the order of "
-        "commits. With `after`, first everything since that cursor; without, from now on."
+        description="Alerts as they are raised, escalated, told again, acknowledged, snoozed and resolved: each event "
+        "once, in the order of commits. With `after`, first everything since that cursor; without, from now on."
     )
     async def drift_alerts(
         self,
         info: CallerInfo,
         portfolio_ids: Annotated[
-            list[ID] | None, strawberry.argument(description="Only of these portfolios; all of the caller's when null.")
+            list[ID] | None,
+            strawberry.argument(
+                description="Only of these portfolios, and what is about all of the caller's; everything when null."
+            ),
         ] = None,
         min_severity: Annotated[
-            AlertSeverity, strawberry.argument(description="Only alerts at least this urgent.")
+            AlertSeverity, strawberry.argument(description="Only alerts that are or were at least this urgent.")
         ] = AlertSeverity.INFO,
         after: Annotated[str | None, strawberry.argument(description="Cursor of the last event that was seen.")] = None,
     ) -> AsyncIterator[DriftAlertEvent]:

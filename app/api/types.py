@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 import strawberry
 from strawberry import ID
@@ -10,12 +11,13 @@ from strawberry import ID
 from app.api.scalars import CurrencyCode, Duration, Percent
 from app.core import bands, ids, lots
 from app.core import portfolio as core
-from app.core.bands import Band, BandKind, Destination
+from app.core.bands import Band, BandKind, Destination, Side, Worked
 from app.core.drift import Snapshot
 from app.core.lots import GainTerm
 from app.core.money import HUNDRED, QUANTITY_PLACES, exactly, quotient
-from app.core.policy import LotMethod, Policy
+from app.core.policy import DAY_S, LotMethod, Policy
 from app.core.portfolio import AccountKind, AssetClass, Holding, Valuation
+from app.core.stats import Volatility
 from app.core.targets import Target as CoreTarget
 
 field = strawberry.field
@@ -187,32 +189,70 @@ def _lot(snapshot: Snapshot, holding: Holding, lot: core.TaxLot, base: str) -> T
     )
 
 
-@strawberry.type(description="Tolerance band as configured and, in points and weights, as it works out at the target.")
-class ToleranceBand:
+@strawberry.type(description="One side of a tolerance band as configured, and the volatility it rests on.")
+class ToleranceBandSide:
     kind: BandKind = field(description="How the band is made.")
     absolute: Percent | None = field(description="Absolute half-width in points; null unless ABSOLUTE or HYBRID.")
-    relative: Percent | None = field(description="Half-width in percent of the target; null for ABSOLUTE.")
+    relative: Percent | None = field(description="Half-width in percent of the target, for RELATIVE, HYBRID and SMART.")
     floor: Percent | None = field(description="Least half-width in points; null when there is none.")
     cap: Percent | None = field(description="Largest half-width in points; null when there is none.")
-    down: Percent = field(description="Half-width below the target, in points, half-even to 6 decimals.")
-    up: Percent = field(description="Half-width above the target, in points, half-even to 6 decimals.")
-    lower: Percent = field(description="Lowest weight that is still within the band, never below 0.")
-    upper: Percent = field(description="Highest weight that is still within the band, never above 100.")
+    factor: Decimal | None = field(description="Half-width in volatilities, times the target; null but for VOLATILITY.")
+    window: Duration | None = field(description="Time the volatility is taken from; null but for VOLATILITY.")
+    volatility: Percent | None = field(
+        description="Volatility of what is held, percent a year; null but for VOLATILITY, and with too few returns."
+    )
+    returns: int | None = field(description="Number of daily returns in the window; null but for VOLATILITY.")
+
+
+def _side(side: Side, known: Volatility | None) -> dict[str, Any]:
+    moves = known if side.kind is BandKind.VOLATILITY else None
+    return {
+        "kind": side.kind,
+        "absolute": percent_or_none(side.absolute),
+        "relative": percent_or_none(side.relative),
+        "floor": percent_or_none(side.floor),
+        "cap": percent_or_none(side.cap),
+        "factor": side.factor,
+        "window": None if side.window_days is None else Duration(side.window_days * DAY_S),
+        "volatility": percent_or_none(moves.percent) if moves else None,
+        "returns": moves.returns if moves else None,
+    }
+
+
+@strawberry.type(
+    description="Tolerance band as configured (its side below the target, and `above` where that differs) and, in "
+    "points and weights, as it works out at the target. A policy's band has no target: nothing is worked out there."
+)
+class ToleranceBand(ToleranceBandSide):
+    above: ToleranceBandSide | None = field(description="Side above the target; null when it is the same as below.")
+    down: Percent | None = field(description="Half-width below the target, in points, half-even to 6 decimals.")
+    up: Percent | None = field(description="Half-width above the target, in points, half-even to 6 decimals.")
+    lower: Percent | None = field(description="Lowest weight that is still within the band, never below 0.")
+    upper: Percent | None = field(description="Highest weight that is still within the band, never above 100.")
+    why: str | None = field(description="How the band came to be as wide as it is, in one sentence a side.")
 
     @classmethod
-    def of(cls, band: Band, target: Decimal) -> "ToleranceBand":
-        width = bands.width(band, target)
+    def of(cls, band: Band, target: Decimal, worked: Worked) -> "ToleranceBand":
+        """Show a band as it works out at a target."""
+        width = worked.width
         return cls(
-            kind=band.kind,
-            absolute=percent_or_none(band.absolute),
-            relative=percent_or_none(band.relative),
-            floor=percent_or_none(band.floor),
-            cap=percent_or_none(band.cap),
+            **_configured(band, worked.volatility, worked.volatility_above),
             down=Percent(width.down),
             up=Percent(width.up),
             lower=Percent(bands.lower(target, width)),
             upper=Percent(bands.upper(target, width)),
+            why=worked.why or None,
         )
+
+    @classmethod
+    def without_target(cls, band: Band) -> "ToleranceBand":
+        """Show a band that stands for any target."""
+        return cls(**_configured(band, None, None), down=None, up=None, lower=None, upper=None, why=None)
+
+
+def _configured(band: Band, known: Volatility | None, known_above: Volatility | None) -> dict[str, Any]:
+    above = ToleranceBandSide(**_side(band.above, known_above or known)) if band.above else None
+    return _side(band, known) | {"above": above}
 
 
 def percent_or_none(number: Decimal | None) -> Percent | None:
@@ -231,14 +271,14 @@ class TargetEntry:
     band: ToleranceBand = field(description="Tolerance around the target: its own, or the policy's default.")
 
     @classmethod
-    def of(cls, entry: CoreTarget, snapshot: Snapshot) -> "TargetEntry":
+    def of(cls, entry: CoreTarget, snapshot: Snapshot, worked: Worked) -> "TargetEntry":
         market = snapshot.market
         return cls(
             key=entry.key,
             percent=Percent(entry.percent),
             assets=[Asset.of(market.assets[asset_id], market.prices.get(asset_id)) for asset_id in entry.assets],
             asset_class=entry.asset_class,
-            band=ToleranceBand.of(entry.band or snapshot.policy.default_band, entry.percent),
+            band=ToleranceBand.of(entry.band or snapshot.policy.default_band, entry.percent, worked),
         )
 
 
@@ -250,7 +290,7 @@ class PriceAge:
 
 @strawberry.type(description="How a portfolio is watched and rebalanced. All money is in the base currency.")
 class RebalancePolicy:
-    default_band: ToleranceBand = field(description="Band of targets that give none, as it works out at a target of 0.")
+    default_band: ToleranceBand = field(description="Band of targets that give none.")
     warn_at: Percent = field(description="Share of a band from which the status is WARNING.")
     alert_on_warning: bool = field(description="True to open alerts at WARNING already.")
     alert_after: int = field(description="Scan buckets in a row that a drift must last before it is alerted.")
@@ -283,7 +323,7 @@ class RebalancePolicy:
         ages = [PriceAge(asset_class=kind, age=Duration(age)) for kind, age in policy.max_price_age_s.items()]
         share = policy.destination is Destination.SHARE
         return cls(
-            default_band=ToleranceBand.of(policy.default_band, Decimal(0)),
+            default_band=ToleranceBand.without_target(policy.default_band),
             warn_at=Percent(policy.warn_at),
             alert_on_warning=policy.alert_on_warning,
             alert_after=policy.alert_after,

@@ -14,20 +14,27 @@ field = strawberry.field
 
 
 @strawberry.type(
-    description="Alert about one sleeve, or about the data of the whole portfolio. It opens once, escalates or "
-    "resolves, and is not repeated while nothing changes."
+    description="Alert about a sleeve, a holding without target, a portfolio as a whole, a plan, or the data of all "
+    "the owner's portfolios. It opens once, escalates or resolves, and is told again only as the policy's "
+    "`remindAfter` says."
 )
 class DriftAlert(Node):
-    portfolio_id: ID = field(description="Global id of the portfolio that drifted.")
+    portfolio_id: ID | None = field(
+        description="Global id of the portfolio; null for DATA_STALE, which is about all the owner's portfolios."
+    )
     kind: AlertKind = field(description="What it is about.")
-    key: str | None = field(description="Key of the sleeve; null for the whole portfolio.")
-    severity: AlertSeverity = field(description="How urgent it is.")
+    key: str | None = field(
+        description="Key of the sleeve, or name of the holding without target; null for the portfolio as a whole."
+    )
+    severity: AlertSeverity = field(description="How urgent it is: the worst it has been.")
     status: AlertStatus = field(description="Where it is in its life.")
     message: str = field(description="Sentence that can be shown to a person.")
-    entry: DriftEntry | None = field(description="The sleeve when the alert was raised or last escalated.")
+    entry: DriftEntry | None = field(description="The sleeve when this was last raised, escalated or reminded.")
     raised_at: datetime = field(description="When it was raised.")
     escalated_at: datetime | None = field(description="When it last became more urgent.")
     acknowledged_at: datetime | None = field(description="When a person acknowledged it.")
+    reminded_at: datetime | None = field(description="When it was last told again.")
+    snoozed_until: datetime | None = field(description="Until when it is not told again, unless it escalates or ends.")
     resolved_at: datetime | None = field(description="When it stopped being true.")
 
 
@@ -35,16 +42,18 @@ def alert_of(alert: Alert) -> DriftAlert:
     """Return an alert as the schema shows it."""
     return DriftAlert(
         id=ID(alert.id),
-        portfolio_id=ID(alert.portfolio_id),
+        portfolio_id=ID(alert.portfolio_id) if alert.portfolio_id else None,
         kind=alert.kind,
         key=alert.key,
         severity=alert.severity,
         status=alert.status,
         message=alert.message,
-        entry=DriftEntry.of(alert.entry, alert.base_currency) if alert.entry else None,
+        entry=DriftEntry.of(alert.entry, alert.base_currency) if alert.entry and alert.base_currency else None,
         raised_at=alert.raised_at,
         escalated_at=alert.escalated_at,
         acknowledged_at=alert.acknowledged_at,
+        reminded_at=alert.reminded_at,
+        snoozed_until=alert.snoozed_until,
         resolved_at=alert.resolved_at,
     )
 

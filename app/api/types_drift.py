@@ -4,11 +4,17 @@ from datetime import datetime
 from decimal import Decimal
 
 import strawberry
-from strawberry import ID
+from strawberry import ID, Info, Private
 
+from app.actions import drift as drift_actions
 from app.actions.drift import DriftLog
+from app.actions.portfolios import Loaded
+from app.api.graphql import Caller
 from app.api.scalars import Percent
 from app.api.types import Money, PageInfo, ToleranceBand, money, percent_or_none
+from app.core import deposit
+from app.core.bands import Worked
+from app.core.deposit import Deposit
 from app.core.drift import DriftStatus, Entry, Member, Report
 
 field = strawberry.field
@@ -64,7 +70,9 @@ class DriftEntry:
             actual=Percent(entry.actual),
             drift=Percent(entry.drift),
             relative_drift=percent_or_none(entry.relative_drift),
-            band=ToleranceBand.of(entry.band, entry.target),
+            band=ToleranceBand.of(
+                entry.band, entry.target, Worked(entry.width, entry.why, entry.volatility, entry.volatility_above)
+            ),
             band_used=percent_or_none(entry.band_used),
             status=entry.status,
             value=money(entry.value, currency),
@@ -74,11 +82,35 @@ class DriftEntry:
         )
 
 
+@strawberry.type(description="What to buy of one sleeve.")
+class DepositBuy:
+    key: str = field(description="Key of the sleeve.")
+    value: Money = field(description="How much to buy, before costs.")
+
+
+@strawberry.type(
+    description="Smallest deposit that brings a portfolio back by buying alone, together with the cash that may be "
+    "spent already. What is paid in on top for a cash buffer or for costs is not in it."
+)
+class DepositAdvice:
+    amount: Money = field(description="Money to pay in, rounded up to 8 decimals; 0 when the cash there is enough.")
+    buys: list[DepositBuy] = field(description="What to buy of each sleeve that is bought.")
+
+    @classmethod
+    def of(cls, deposit: Deposit | None, currency: str) -> "DepositAdvice | None":
+        if deposit is None:
+            return None
+        buys = [DepositBuy(key=key, value=money(amount, currency)) for key, amount in deposit.buys]
+        return cls(amount=money(deposit.amount, currency), buys=buys)
+
+
 @strawberry.type(
     description="How far a portfolio is from its targets at one time. Where numbers cannot be trusted there are none: "
     "entries are empty and figures null for NO_TARGETS, NO_VALUE, and when a price is missing altogether."
 )
 class Drift:
+    report: Private[Report]
+    loaded: Private[Loaded | None]
     at: datetime = field(description="When the drift was measured.")
     targets_version: int | None = field(description="Version of the targets compared with; null for a what-if.")
     prices_at: datetime | None = field(description="Time of the oldest price used; null when none was needed.")
@@ -96,10 +128,17 @@ class Drift:
     entries: list[DriftEntry] = field(description="Drift by sleeve, largest absolute drift first.")
 
     @classmethod
-    def of(cls, report: Report) -> "Drift":
+    def live(cls, loaded: Loaded) -> "Drift":
+        """Measure a portfolio; its tracking error is worked out when it is asked for."""
+        return cls.of(drift_actions.measure_loaded(loaded), loaded)
+
+    @classmethod
+    def of(cls, report: Report, loaded: Loaded | None = None) -> "Drift":
         valuation, currency = report.valuation, report.valuation.base_currency
         entries = sorted(report.entries, key=lambda entry: -abs(entry.drift))
         return cls(
+            report=report,
+            loaded=loaded,
             at=report.as_of,
             targets_version=report.targets_version,
             prices_at=valuation.prices_at,
@@ -114,6 +153,28 @@ class Drift:
             breaches=report.breaches,
             entries=[DriftEntry.of(entry, currency) for entry in entries],
         )
+
+    @field(
+        description="How far returns may be from those of the targets: standard deviation of the difference, percent a "
+        "year, from 365 days of closes and a shrunk covariance; null with fewer than 20 common returns."
+    )
+    async def tracking_error(self, info: Info[Caller, None]) -> Percent | None:
+        if self.loaded is None or self.report.tracking_error is not None:
+            return percent_or_none(self.report.tracking_error)
+        return percent_or_none(await info.context.tracking_errors.load((self.loaded, self.report)))
+
+    @field(
+        description="Smallest deposit with which buying alone brings every sleeve within its band; null when none can, "
+        "while a price is stale, and for a measurement of the past."
+    )
+    def deposit_to_band(self) -> DepositAdvice | None:
+        return DepositAdvice.of(deposit.to_band(self.report), self.report.valuation.base_currency)
+
+    @field(
+        description="Smallest deposit with which buying alone brings every sleeve to its target; null as for the band."
+    )
+    def deposit_to_target(self) -> DepositAdvice | None:
+        return DepositAdvice.of(deposit.to_target(self.report), self.report.valuation.base_currency)
 
 
 @strawberry.type(name="DriftLog", description="What one scan measured of a portfolio: one for each bucket of time.")

@@ -32,7 +32,8 @@ from app.api.types_alert import DriftAlertConnection, alert_of
 from app.api.types_drift import Drift, DriftLogConnection, DriftLogType
 from app.api.types_plan import RebalancePlanConnection, plan_of
 from app.core.alerts import AlertStatus
-from app.core.drift import Snapshot
+from app.core.drift import Snapshot, bands_of
+from app.core.errors import InvalidInput
 from app.core.plan import PlanStatus
 from app.core.portfolio import PortfolioStatus, Valuation, value
 from app.core.targets import Targets as CoreTargets
@@ -62,11 +63,12 @@ class Targets:
     def version_of(
         cls, portfolio_id: str, snapshot: Snapshot, targets: CoreTargets, meta: TargetsMeta | None
     ) -> "Targets":
+        worked = bands_of(snapshot, targets)
         return cls(
             id=ID(meta.id) if meta else None,
             portfolio_id=ID(portfolio_id),
             version=meta.version if meta else None,
-            entries=[TargetEntry.of(entry, snapshot) for entry in targets.entries],
+            entries=[TargetEntry.of(entry, snapshot, worked[entry.key]) for entry in targets.entries],
             effective_at=meta.effective_at if meta else None,
             author=meta.author if meta else None,
             note=(meta.note or None) if meta else None,
@@ -138,7 +140,10 @@ class Portfolio(Node):
     def policy(self) -> RebalancePolicy:
         return RebalancePolicy.of(self.loaded.snapshot.policy)
 
-    @field(description="Drift from the targets at the latest prices.")
+    @field(
+        description="Drift from the targets at the latest prices; with `at`, as the last scan by then measured it, and "
+        "null before the first."
+    )
     async def drift(
         self,
         info: CallerInfo,
@@ -146,12 +151,20 @@ class Portfolio(Node):
             list[TargetEntryInput] | None,
             strawberry.argument(description="Compare with these targets instead of those in force; nothing is stored."),
         ] = None,
-    ) -> Drift:
-        if against is None:
-            return Drift.of(drift_actions.measure_loaded(self.loaded))
+        at: Annotated[
+            datetime | None, strawberry.argument(description="Answer from the drift log; not together with against.")
+        ] = None,
+    ) -> Drift | None:
+        if against is None and at is None:
+            return Drift.live(self.loaded)
         context = await info.context.context()
-        drafts = target_drafts(against, "against")
-        return Drift.of(await drift_actions.measure_against(context, self.loaded, drafts))
+        if at is None:
+            drafts = target_drafts(against or [], "against")
+            return Drift.live(await drift_actions.what_if(context, self.loaded, drafts))
+        if against is not None:
+            raise InvalidInput("against is a what-if at the latest prices; leave out at, or against", ["at"])
+        report = await drift_actions.measured_at(context, self.loaded, at)
+        return Drift.of(report) if report else None
 
     @field(description="All versions of the targets, newest first.")
     async def targets_history(self, info: CallerInfo, first: First = 20, after: After = None) -> TargetsConnection:
@@ -173,7 +186,7 @@ class Portfolio(Node):
         page = await drift_actions.history(context, self.loaded, page_size(first), after, since, until)
         return DriftLogConnection(nodes=[DriftLogType.of(one) for one in page.items], page_info=page_info(page))
 
-    @field(description="Alerts, newest first.")
+    @field(description="Alerts, newest first, also those about all of the owner's portfolios.")
     async def alerts(
         self,
         info: CallerInfo,

@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import Enum
 
 from app.core.money import plain
+from app.core.stats import Closes
 
 
 def canonical(value: object) -> str:
@@ -24,6 +25,8 @@ def canonical(value: object) -> str:
         return value.isoformat()
     if isinstance(value, Enum):
         return str(value.value)
+    if isinstance(value, Closes):
+        return value.written()
     if isinstance(value, Mapping):
         items = sorted((canonical(key), canonical(item)) for key, item in value.items())
         return "{" + ",".join(f"{key}={item}" for key, item in items) + "}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from app.core.bands import Band, BandKind, Destination
+from app.core.bands import Band, BandKind, Destination, Side
 from app.core.costs import FREE
 from app.core.document import VERSION
 from app.core.drafts import TransactionDraft, names_of
@@ -110,12 +110,24 @@ def _target(entry: Target, names: Mapping[str, str]) -> dict[str, Any]:
 
 
 def write_band(band: Band) -> dict[str, Any]:
-    """Write a band in the form the file and the API read."""
-    if band.kind is BandKind.SMART:
+    """Write a band in the form the file reads."""
+    written = _side(band)
+    return written | {"above": _side(band.above)} if band.above else written
+
+
+def _side(side: Side) -> dict[str, Any]:
+    if side.kind is BandKind.SMART:
         return {"smart": True}
-    numbers = {name: getattr(band, name) for name in ("absolute", "relative", "floor", "cap")}
-    written = {name: plain(number) for name, number in numbers.items() if number is not None}
-    return {"hybrid": written} if band.kind is BandKind.HYBRID else written
+    numbers = {name: getattr(side, name) for name in ("absolute", "relative", "floor", "cap")}
+    written: dict[str, Any] = {name: plain(number) for name, number in numbers.items() if number is not None}
+    if side.kind is BandKind.HYBRID:
+        return {"hybrid": written}
+    if side.kind is BandKind.COST:
+        return {"cost": True} | written
+    if side.kind is BandKind.VOLATILITY:
+        assert side.factor is not None, side
+        return {"volatility": {"factor": plain(side.factor), "windowDays": side.window_days}} | written
+    return written
 
 
 def _policy(policy: Policy) -> dict[str, Any]:
@@ -185,6 +197,7 @@ def _drift_entry(entry: Entry) -> dict[str, Any]:
         "relativeDrift": None if entry.relative_drift is None else plain(entry.relative_drift),
         "lower": plain(entry.lower),
         "upper": plain(entry.upper),
+        "why": entry.why,
         "status": entry.status.value,
         "value": plain(round_half_even(entry.value, MONEY_SHOWN)),
         "toTarget": plain(round_half_even(entry.to_target, MONEY_SHOWN)),

@@ -19,6 +19,7 @@ from decimal import (
     Overflow,
     localcontext,
 )
+from fractions import Fraction
 from functools import wraps
 from typing import Final, ParamSpec, TypeVar
 
@@ -139,6 +140,34 @@ def quotient(numerator: Decimal, denominator: Decimal, places: int) -> Decimal:
 def quotient_down(numerator: Decimal, denominator: Decimal, places: int) -> Decimal:
     """Return numerator / denominator to `places` decimals, toward zero."""
     return round_down(ROUNDED.divide(numerator, denominator), places)
+
+
+def root(number: Fraction, degree: int, places: int) -> Decimal:
+    """Return the `degree`-th root of a number >= 0 to `places` decimals, ties to even; by integers, so exactly.
+
+    k = floor of the root in units of the last place; the half above k is compared by its power, not by a quotient.
+    """
+    scaled = number * 10 ** (places * degree)
+    floor = _floor_root(scaled.numerator // scaled.denominator, degree)
+    beyond = 2**degree * scaled - (2 * floor + 1) ** degree
+    up = beyond > 0 or (not beyond and floor % 2)
+    return Decimal(floor + 1 if up else floor).scaleb(-places, ROUNDED)
+
+
+def _floor_root(number: int, degree: int) -> int:
+    """Return the largest integer whose power is not above `number`, by Newton's method from above."""
+    if not number:
+        return 0
+    guess = 1 << -(-number.bit_length() // degree)
+    while (better := ((degree - 1) * guess + number // guess ** (degree - 1)) // degree) < guess:
+        guess = better
+    return guess
+
+
+def round_up_fraction(number: Fraction, places: int) -> Decimal:
+    """Round a fraction to `places` decimals toward plus infinity."""
+    units = -(-number.numerator * 10**places // number.denominator)
+    return Decimal(units).scaleb(-places, ROUNDED)
 
 
 def floor_to_step(number: Decimal, step: Decimal) -> Decimal:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from app.core import bands
+from app.core import bands, evidence
 from app.core.drift import DriftStatus, Entry, Report, Snapshot
 from app.core.money import HUNDRED, ZERO
 from app.core.portfolio import Asset, Holding, Rates
@@ -67,32 +67,33 @@ def sleeves_of(
 def _empty_entries(snapshot: Snapshot, flow: Decimal) -> tuple[Entry, ...]:
     """Return entries of sleeves that hold nothing yet, for a portfolio that is all cash."""
     assert snapshot.targets
-    none = Decimal(0)
     currency = snapshot.portfolio.base_currency
     cash = sum((account.cash.get(currency, ZERO) for account in snapshot.portfolio.accounts), flow)
+    ground = snapshot.ground(cash)
     entries = []
     for target in snapshot.targets.entries:
-        band = target.band or snapshot.policy.default_band
-        width = bands.width(band, target.percent)
-        low, high = bands.lower(target.percent, width), bands.upper(target.percent, width)
+        worked = evidence.band_of(ground, target, ())
         entries.append(
             Entry(
-                target.key,
-                True,
-                target.percent,
-                none,
-                none,
-                None,
-                band,
-                width,
-                low,
-                high,
-                None,
-                DriftStatus.WITHIN,
-                none,
-                target.percent * cash / HUNDRED,
-                False,
-                (),
+                key=target.key,
+                targeted=True,
+                target=target.percent,
+                actual=ZERO,
+                drift=ZERO,
+                relative_drift=None,
+                band=target.band or snapshot.policy.default_band,
+                width=worked.width,
+                lower=bands.lower(target.percent, worked.width),
+                upper=bands.upper(target.percent, worked.width),
+                band_used=None,
+                status=DriftStatus.WITHIN,
+                value=ZERO,
+                to_target=target.percent * cash / HUNDRED,
+                stale=False,
+                members=(),
+                why=worked.why,
+                volatility=worked.volatility,
+                volatility_above=worked.volatility_above,
             )
         )
     return tuple(entries)
@@ -104,11 +105,10 @@ def _buyable(
     """Return what is bought for a sleeve: its first asset, or its largest holding when it names only a class."""
     if entry.key == CASH or not entry.targeted:
         return None, None
-    held = sorted(entry.members, key=lambda member: (-member.value, member.asset.symbol))
-    candidates = [snapshot.market.assets[asset_id] for asset_id in assets] or [member.asset for member in held]
-    if not candidates:
+    mix = {member.asset.id: member.value for member in entry.members}
+    asset = evidence.first_asset(assets, mix, snapshot.market)
+    if asset is None:
         return None, (SkipReason.NO_MEMBER, "the sleeve names only a class and holds nothing of it yet")
-    asset = candidates[0]
     if asset.symbol in exclude:
         return None, (SkipReason.EXCLUDED, f"{asset.symbol} is excluded from this plan")
     if not asset.tradable:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Final, TypeVar
 
+from app.core.bands import check_factor
 from app.core.errors import InvalidInput
 from app.core.money import (
     HUNDRED,
@@ -80,6 +81,11 @@ def risk_aversion(value: object, what: str = "riskAversion") -> Decimal:
     if number > MOST_AVERSION:
         raise InvalidInput(f"{what} is {str(value)[:40]}; at most {MOST_AVERSION} is allowed")
     return number
+
+
+def band_factor(value: object, what: str = "factor") -> Decimal:
+    """How many times the volatility a band is wide, from 0.01 to 100 with at most 6 decimals."""
+    return check_factor(parse(value, places=PERCENT_PLACES, what=what))
 
 
 def currency(value: object, what: str = "currency") -> str:

@@ -6,48 +6,27 @@ scan and a price tick about the same portfolio take turns.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import itemgetter
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from app.core import ids
-from app.core.alerts import AlertEventKind, AlertKind, AlertSeverity, AlertStatus, Decision, SleeveState, Transition
-from app.core.drift import Entry
+from app.core.alert_words import PAUSED
+from app.core.alerts import AlertKind, AlertSeverity, AlertStatus, Decision, SleeveState, state_key
 from app.core.errors import InvalidState, NotFound
-from app.store import documents
+from app.core.portfolio import PortfolioStatus
+from app.store import turns
+from app.store.alert_rows import FIELDS, News, alert_of, scan_resolve_all, scan_tell, scan_write_news
+from app.store.alert_rows import Alert as Alert
+from app.store.alert_rows import alert_of_payload as alert_of_payload
 from app.store.db import Tx
 
-_FIELDS: Final = """
-    a.id, a.public_id, a.owner_id, a.portfolio_id, a.kind, a.key, a.severity, a.status, a.message, a.entry,
-    a.raised_at, a.escalated_at, a.acknowledged_at, a.acknowledged_by, a.resolved_at
-"""
-
 _TURN: Final = 0x5354_4545_4C41_4C52  # any fixed number; advisory locks are per database
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """An alert as it is told. `entry` is the sleeve as it was when the alert was raised or last escalated."""
-
-    id: str
-    portfolio_id: str
-    base_currency: str
-    kind: AlertKind
-    key: str | None
-    severity: AlertSeverity
-    status: AlertStatus
-    message: str
-    entry: Entry | None
-    raised_at: datetime
-    escalated_at: datetime | None = None
-    acknowledged_at: datetime | None = None
-    acknowledged_by: str | None = None
-    resolved_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +61,25 @@ async def scan_states(tx: Tx, portfolio_row_ids: Sequence[int]) -> dict[int, dic
     return await _states(tx, portfolio_row_ids)
 
 
+_STATE: Final = "level, peak, runs, bucket, told_at, acknowledged, snoozed_until, symbols"
+
+
 async def _states(tx: Tx, portfolio_row_ids: Sequence[int]) -> dict[int, dict[str, SleeveState]]:
     rows = await tx.fetch(
-        """
-        SELECT portfolio_id, key, level, peak, rising, falling, bucket FROM drift_states WHERE portfolio_id = ANY ($1)
-        """,
-        portfolio_row_ids,
+        f"SELECT portfolio_id, key, {_STATE} FROM drift_states WHERE portfolio_id = ANY ($1)", portfolio_row_ids
     )
     found: dict[int, dict[str, SleeveState]] = defaultdict(dict)
     for row in rows:
-        state = SleeveState(row["level"], row["peak"], row["rising"], row["falling"], row["bucket"])
-        found[row["portfolio_id"]][row["key"]] = state
+        found[row["portfolio_id"]][row["key"]] = SleeveState(
+            row["level"],
+            row["peak"],
+            tuple(row["runs"]),
+            row["bucket"],
+            row["told_at"],
+            row["acknowledged"],
+            row["snoozed_until"],
+            tuple(row["symbols"]),
+        )
     return found
 
 
@@ -106,40 +93,54 @@ async def save_decision(
 async def scan_save_decisions(
     tx: Tx, decided: Sequence[Decided], *, now: datetime, new_uuid: Callable[[], UUID]
 ) -> int:
-    """Write changed states, raise, escalate and resolve alerts, and tell subscribers.
+    """Write changed states, raise, escalate, remind of and resolve alerts, and tell subscribers.
 
-    Return how many were raised or escalated. The number of statements does not depend on that of portfolios.
+    Return how many were raised or escalated. The number of statements does not depend on that of portfolios. Whether
+    an owner's alert about data has to change is seen after the commit: `outages.scan_settle`.
     """
+    decided = await _watched(tx, [one for one in decided if one.decision != _SAME])
     await _write_states(tx, decided)
-    told = [(one, transition) for one in decided for transition in one.decision.transitions]
-    if not told:
-        return 0
-    raised = [pair for pair in told if pair[1].event is AlertEventKind.RAISED]
-    changed = [pair for pair in told if pair[1].event is not AlertEventKind.RAISED]
-    rows = [*await _raise(tx, raised, now, new_uuid), *await _change(tx, changed, now)]
-    await _tell(tx, sorted(rows, key=itemgetter("id")), now)
-    return sum(row["event"] != AlertEventKind.RESOLVED.value for row in rows)
+    news = [
+        News(one.owner_id, one.portfolio_row_id, transition)
+        for one in decided
+        for transition in one.decision.transitions
+    ]
+    return await scan_write_news(tx, news, now, new_uuid)
+
+
+_SAME: Final = Decision({}, (), ())
+
+
+async def _watched(tx: Tx, decided: Sequence[Decided]) -> list[Decided]:
+    """Leave out what was paused or archived since it was read; the portfolios are locked by now."""
+    if not decided:
+        return []
+    rows = await tx.fetch(
+        "SELECT id FROM portfolios WHERE id = ANY ($1) AND status = 'ACTIVE'",
+        [one.portfolio_row_id for one in decided],
+    )
+    active = {row["id"] for row in rows}
+    return [one for one in decided if one.portfolio_row_id in active]
 
 
 async def _write_states(tx: Tx, decided: Sequence[Decided]) -> None:
-    changed = [(one.portfolio_row_id, key, state) for one in decided for key, state in one.decision.changed.items()]
+    changed = [
+        _document(one.portfolio_row_id, key, state) for one in decided for key, state in one.decision.changed.items()
+    ]
     if changed:
         await tx.execute(
-            """
-            INSERT INTO drift_states (portfolio_id, key, level, peak, rising, falling, bucket)
-            SELECT * FROM unnest(
-                $1::bigint[], $2::text[], $3::smallint[], $4::smallint[], $5::int[], $6::int[], $7::timestamptz[]
+            f"""
+            INSERT INTO drift_states (portfolio_id, key, {_STATE})
+            SELECT portfolio_id, key, {_STATE} FROM jsonb_to_recordset($1) AS n (
+                portfolio_id bigint, key text, level smallint, peak smallint, runs int[], bucket timestamptz,
+                told_at timestamptz, acknowledged boolean, snoozed_until timestamptz, symbols text[]
             )
             ON CONFLICT (portfolio_id, key) DO UPDATE SET level = excluded.level, peak = excluded.peak,
-                rising = excluded.rising, falling = excluded.falling, bucket = excluded.bucket
+                runs = excluded.runs, bucket = excluded.bucket, told_at = excluded.told_at,
+                acknowledged = excluded.acknowledged, snoozed_until = excluded.snoozed_until,
+                symbols = excluded.symbols
             """,
-            [portfolio for portfolio, _, _ in changed],
-            [key for _, key, _ in changed],
-            [state.level for _, _, state in changed],
-            [state.peak for _, _, state in changed],
-            [state.rising for _, _, state in changed],
-            [state.falling for _, _, state in changed],
-            [state.bucket for _, _, state in changed],
+            orjson.dumps(changed).decode(),
         )
     gone = [(one.portfolio_row_id, key) for one in decided for key in one.decision.gone]
     if gone:
@@ -152,93 +153,24 @@ async def _write_states(tx: Tx, decided: Sequence[Decided]) -> None:
         )
 
 
-async def _raise(
-    tx: Tx, raised: Sequence[tuple[Decided, Transition]], now: datetime, new_uuid: Callable[[], UUID]
-) -> list[asyncpg.Record]:
-    if not raised:
-        return []
-    return await tx.fetch(
-        f"""
-        INSERT INTO alerts AS a (
-            public_id, owner_id, portfolio_id, kind, key, severity, status, message, entry, raised_at
-        )
-        SELECT n.public_id, n.owner_id, n.portfolio_id, n.kind, n.key, n.severity, 'OPEN', n.message, n.entry, $9
-        FROM unnest(
-            $1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::jsonb[]
-        ) AS n (public_id, owner_id, portfolio_id, kind, key, severity, message, entry)
-        RETURNING {_FIELDS}, 'RAISED' AS event
-        """,
-        [new_uuid() for _ in raised],
-        [one.owner_id for one, _ in raised],
-        *_columns(raised),
-        now,
-    )
+def _document(portfolio_row_id: int, key: str, state: SleeveState) -> dict[str, object]:
+    values = {name: getattr(state, name) for name in SleeveState.__slots__}
+    return {"portfolio_id": portfolio_row_id, "key": key, **values}
 
 
-async def _change(tx: Tx, changed: Sequence[tuple[Decided, Transition]], now: datetime) -> list[asyncpg.Record]:
-    """Escalate and resolve. The entry stays that of the highest level; an escalated alert asks for attention anew."""
-    if not changed:
-        return []
-    return await tx.fetch(
-        f"""
-        UPDATE alerts a SET
-            severity = CASE WHEN n.event = 'ESCALATED' THEN n.severity ELSE a.severity END,
-            entry = CASE WHEN n.event = 'ESCALATED' THEN n.entry ELSE a.entry END,
-            status = CASE WHEN n.event = 'ESCALATED' THEN 'OPEN' ELSE 'RESOLVED' END,
-            escalated_at = CASE WHEN n.event = 'ESCALATED' THEN $8 ELSE a.escalated_at END,
-            acknowledged_at = CASE WHEN n.event = 'RESOLVED' THEN a.acknowledged_at END,
-            acknowledged_by = CASE WHEN n.event = 'RESOLVED' THEN a.acknowledged_by END,
-            resolved_at = CASE WHEN n.event = 'RESOLVED' THEN $8 END,
-            message = n.message
-        FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::text[])
-            AS n (portfolio_id, kind, key, severity, message, entry, event)
-        WHERE a.portfolio_id = n.portfolio_id AND a.kind = n.kind AND a.key IS NOT DISTINCT FROM n.key
-            AND a.status <> 'RESOLVED'
-        RETURNING {_FIELDS}, n.event
-        """,
-        *_columns(changed),
-        [transition.event.value for _, transition in changed],
-        now,
-    )
-
-
-def _columns(told: Sequence[tuple[Decided, Transition]]) -> list[list[Any]]:
-    return [
-        [one.portfolio_row_id for one, _ in told],
-        [transition.kind.value for _, transition in told],
-        [transition.key for _, transition in told],
-        [transition.severity.value for _, transition in told],
-        [transition.message for _, transition in told],
-        [documents.dump(transition.entry) if transition.entry else None for _, transition in told],
-    ]
-
-
-async def _tell(tx: Tx, rows: Sequence[asyncpg.Record], now: datetime) -> None:
-    """Write one event for each alert that changed, with the alert as it is now."""
-    heads = await tx.fetch(
-        "SELECT id, public_id AS portfolio_public_id, base_currency FROM portfolios WHERE id = ANY ($1)",
-        [row["portfolio_id"] for row in rows],
-    )
-    portfolios = {head["id"]: head for head in heads}
-    alerts = [_alert_of(row, portfolios[row["portfolio_id"]]) for row in rows]
+async def forget_portfolio(
+    owner_id: int, tx: Tx, portfolio_row_id: int, status: PortfolioStatus, now: datetime
+) -> None:
+    """Resolve the alerts of a portfolio that is locked and watched no more, and forget its states."""
     await tx.execute(
         """
-        INSERT INTO outbox (owner_id, portfolio_id, topic, subject, payload, created_at)
-        SELECT n.owner_id, n.portfolio_id, 'alert', n.subject, n.payload, $5
-        FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::jsonb[])
-            AS n (owner_id, portfolio_id, subject, payload)
+        DELETE FROM drift_states s USING portfolios p
+        WHERE s.portfolio_id = p.id AND p.owner_id = $1 AND p.id = $2
         """,
-        [row["owner_id"] for row in rows],
-        [row["portfolio_id"] for row in rows],
-        [alert.id for alert in alerts],
-        [documents.dump({"event": row["event"], "alert": alert}) for row, alert in zip(rows, alerts, strict=True)],
-        now,
+        owner_id,
+        portfolio_row_id,
     )
-
-
-def alert_of_payload(payload: Mapping[str, Any]) -> tuple[AlertEventKind, Alert]:
-    """Return what an event of topic `alert` says: what happened, and the alert as it was then."""
-    return AlertEventKind(payload["event"]), documents.from_document(Alert, payload["alert"])
+    await scan_resolve_all(tx, portfolio_row_id, PAUSED[status], now)
 
 
 async def load_alerts(
@@ -252,13 +184,16 @@ async def load_alerts(
     alert_ids: Sequence[str] | None = None,
     before: str | None = None,
 ) -> list[Alert]:
-    """Return an owner's alerts, newest first, those before one by its public id when it is given."""
+    """Return an owner's alerts, newest first, those before one by its public id when it is given.
+
+    Those about all of the owner's portfolios belong to each of them.
+    """
     rows = await tx.fetch(
         f"""
-        SELECT {_FIELDS}, p.public_id AS portfolio_public_id, p.base_currency
-        FROM alerts a JOIN portfolios p ON p.id = a.portfolio_id
+        SELECT {FIELDS}, p.public_id AS portfolio_public_id, p.base_currency
+        FROM alerts a LEFT JOIN portfolios p ON p.id = a.portfolio_id
         WHERE a.owner_id = $1
-            AND ($2::uuid[] IS NULL OR p.public_id = ANY ($2))
+            AND ($2::uuid[] IS NULL OR a.portfolio_id IS NULL OR p.public_id = ANY ($2))
             AND ($3::text[] IS NULL OR a.status = ANY ($3))
             AND ($4::text[] IS NULL OR a.severity = ANY ($4))
             AND ($5::uuid[] IS NULL OR a.public_id = ANY ($5))
@@ -273,46 +208,76 @@ async def load_alerts(
         ids.decode(ids.ALERT, before) if before else None,
         first,
     )
-    return [_alert_of(row, row) for row in rows]
+    return [alert_of(row, row) for row in rows]
 
 
 async def acknowledge_alert(owner_id: int, tx: Tx, alert_id: str, *, actor: str, now: datetime) -> Alert:
-    """Mark an open alert as seen; seen again stays as it was. Raises NotFound, or InvalidState once it is resolved."""
-    await tx.execute("SELECT pg_advisory_xact_lock($1)", _TURN)
+    """Mark an open alert as seen: nothing more is told of it until it escalates or ends, and a snooze is over.
+
+    Seen again it stays as it was. Raises NotFound, or InvalidState once it is resolved.
+    """
+    await _take_turn_of(owner_id, tx, alert_id)
     row = await tx.row(
         f"""
-        UPDATE alerts a SET status = 'ACKNOWLEDGED', acknowledged_at = $3, acknowledged_by = $4
-        WHERE owner_id = $1 AND public_id = $2 AND status = 'OPEN' RETURNING {_FIELDS}, 'ACKNOWLEDGED' AS event
+        UPDATE alerts a SET status = 'ACKNOWLEDGED', acknowledged_at = $3, acknowledged_by = $4, snoozed_until = NULL
+        WHERE owner_id = $1 AND public_id = $2 AND status = 'OPEN' RETURNING {FIELDS}, 'ACKNOWLEDGED' AS event
         """,
         owner_id,
         ids.decode(ids.ALERT, alert_id),
         now,
         actor,
     )
+    return await _said(owner_id, tx, alert_id, row, "acknowledge", now)
+
+
+async def snooze_alert(owner_id: int, tx: Tx, alert_id: str, *, until: datetime | None, now: datetime) -> Alert:
+    """Tell nothing of an alert until an instant, unless it escalates or ends; None ends the snooze it has.
+
+    Raises NotFound, or InvalidState once it is resolved.
+    """
+    await _take_turn_of(owner_id, tx, alert_id)
+    row = await tx.row(
+        f"""
+        UPDATE alerts a SET snoozed_until = $3
+        WHERE owner_id = $1 AND public_id = $2 AND status <> 'RESOLVED' AND snoozed_until IS DISTINCT FROM $3
+        RETURNING {FIELDS}, 'SNOOZED' AS event
+        """,
+        owner_id,
+        ids.decode(ids.ALERT, alert_id),
+        until,
+    )
+    return await _said(owner_id, tx, alert_id, row, "snooze", now)
+
+
+async def _take_turn_of(owner_id: int, tx: Tx, alert_id: str) -> None:
+    """Wait, before the first write, for whoever may change an alert: writers of its portfolio, scans and ticks."""
+    await tx.execute(
+        f"""
+        SELECT pg_advisory_xact_lock(
+            CASE WHEN portfolio_id IS NULL THEN {turns.OWNER} ELSE {turns.PORTFOLIO} END,
+            (coalesce(portfolio_id, owner_id) % {turns.KEYS})::int
+        ) FROM alerts WHERE owner_id = $1 AND public_id = $2
+        """,
+        owner_id,
+        ids.decode(ids.ALERT, alert_id),
+    )
+    await tx.execute("SELECT pg_advisory_xact_lock($1)", _TURN)
+
+
+async def _said(owner_id: int, tx: Tx, alert_id: str, row: asyncpg.Record | None, what: str, now: datetime) -> Alert:
+    """Let the next measurement know what a person said of an alert, tell it, and return the alert as it is."""
     if row:
-        await _tell(tx, [row], now)
+        await tx.execute(
+            "UPDATE drift_states SET acknowledged = $3, snoozed_until = $4 WHERE portfolio_id = $1 AND key = $2",
+            row["portfolio_id"],
+            state_key(AlertKind(row["kind"]), row["key"]),
+            row["status"] == AlertStatus.ACKNOWLEDGED.value,
+            row["snoozed_until"],
+        )
+        await scan_tell(tx, [row], now)
     found = await load_alerts(owner_id, tx, 1, alert_ids=[alert_id])
     if not found:
         raise NotFound("alert", alert_id)
     if found[0].status is AlertStatus.RESOLVED:
-        raise InvalidState("the alert is resolved; there is nothing left to acknowledge", AlertStatus.RESOLVED.value)
+        raise InvalidState(f"the alert is resolved; there is nothing left to {what}", AlertStatus.RESOLVED.value)
     return found[0]
-
-
-def _alert_of(row: asyncpg.Record, portfolio: asyncpg.Record) -> Alert:
-    return Alert(
-        id=ids.encode(ids.ALERT, row["public_id"]),
-        portfolio_id=ids.encode(ids.PORTFOLIO, portfolio["portfolio_public_id"]),
-        base_currency=portfolio["base_currency"],
-        kind=AlertKind(row["kind"]),
-        key=row["key"],
-        severity=AlertSeverity(row["severity"]),
-        status=AlertStatus(row["status"]),
-        message=row["message"],
-        entry=documents.load(Entry, row["entry"]) if row["entry"] else None,
-        raised_at=row["raised_at"],
-        escalated_at=row["escalated_at"],
-        acknowledged_at=row["acknowledged_at"],
-        acknowledged_by=row["acknowledged_by"],
-        resolved_at=row["resolved_at"],
-    )

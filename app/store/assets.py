@@ -173,7 +173,8 @@ async def save_asset(tx: Tx, asset: Asset, now: datetime) -> Asset:
 
 
 async def record_prices(tx: Tx, quotes: Sequence[Quote], now: datetime) -> int:
-    """Write prices to the history, and as the latest where none is newer; return how many were of known assets.
+    """Write prices to the history, as the latest and as the day's close where none is newer; return how many were of
+    known assets.
 
     One statement. Of two quotes for one asset and instant, the later in the list counts. Rows are written in the
     order of assets, so that two recorders take turns instead of deadlocking.
@@ -198,6 +199,12 @@ async def record_prices(tx: Tx, quotes: Sequence[Quote], now: datetime) -> int:
             ON CONFLICT (asset_id) DO UPDATE SET
                 price = excluded.price, priced_at = excluded.priced_at, source = excluded.source,
                 recorded_at = excluded.recorded_at, xid = pg_current_xact_id()
+            WHERE p.priced_at <= excluded.priced_at
+        ), days AS (
+            INSERT INTO price_days AS p (asset_id, day, price, priced_at)
+            SELECT DISTINCT ON (asset_id, day) asset_id, (priced_at AT TIME ZONE 'UTC')::date AS day, price, priced_at
+            FROM given ORDER BY asset_id, day, priced_at DESC
+            ON CONFLICT (asset_id, day) DO UPDATE SET price = excluded.price, priced_at = excluded.priced_at
             WHERE p.priced_at <= excluded.priced_at
         )
         SELECT count(*) FROM history

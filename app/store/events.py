@@ -29,10 +29,13 @@ _VISIBLE: Final = "xid < pg_snapshot_xmin(pg_current_snapshot())"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to what an owner has. `subject` is the public id of the alert, plan or other thing."""
+    """Something that happened to what an owner has. `subject` is the public id of the alert, plan or other thing.
+
+    Without a portfolio it is about all of the owner's.
+    """
 
     cursor: str
-    portfolio_id: str
+    portfolio_id: str | None
     topic: str
     subject: str
     payload: Mapping[str, Any]
@@ -78,14 +81,17 @@ async def append_events(
 async def load_events(
     owner_id: int, tx: Tx, after: str | None, limit: int, portfolio_ids: Sequence[str] | None = None
 ) -> list[Event]:
-    """Return an owner's events after a cursor, in the order of commits; from the beginning when there is none."""
+    """Return an owner's events after a cursor, in the order of commits; from the beginning when there is none.
+
+    Those about all of the owner's portfolios come whichever portfolios are asked for.
+    """
     xid, event_id = ("0", 0) if after is None else _place_of(after)
     rows = await tx.fetch(
         f"""
         SELECT o.xid::text AS xid, o.id, p.public_id, o.topic, o.subject, o.payload, o.created_at
-        FROM outbox o JOIN portfolios p ON p.id = o.portfolio_id
+        FROM outbox o LEFT JOIN portfolios p ON p.id = o.portfolio_id
         WHERE o.owner_id = $1 AND (o.xid, o.id) > ($2::text::xid8, $3) AND o.{_VISIBLE}
-            AND ($4::uuid[] IS NULL OR p.public_id = ANY ($4))
+            AND ($4::uuid[] IS NULL OR o.portfolio_id IS NULL OR p.public_id = ANY ($4))
         ORDER BY o.xid, o.id LIMIT $5
         """,
         owner_id,
@@ -97,7 +103,7 @@ async def load_events(
     return [
         Event(
             _cursor_of(row["xid"], row["id"]),
-            ids.encode(ids.PORTFOLIO, row["public_id"]),
+            ids.encode(ids.PORTFOLIO, row["public_id"]) if row["public_id"] else None,
             row["topic"],
             row["subject"],
             orjson.loads(row["payload"]),

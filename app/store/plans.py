@@ -1,4 +1,3 @@
-# ruff: noqa: S608 - only constants of this room go into statements; every value is a parameter
 """Plans and their life. Every step is a compare-and-set on status and version, under the portfolio's lock.
 
     QUEUED -> COMPUTING -> READY | NOTHING_TO_DO | FAILED;   open ones -> SUPERSEDED;   READY -> EXPIRED
@@ -15,8 +14,9 @@ from uuid import UUID
 import asyncpg
 
 from app.core import ids
-from app.core.plan import ENGINE, Plan, PlannedTrade, PlanRequest, PlanStatus
-from app.store import documents, events, history, plan_rows
+from app.core.alert_words import PLAN_OVER
+from app.core.plan import ENGINE, MONITOR, Plan, PlannedTrade, PlanRequest, PlanStatus
+from app.store import documents, events, history, plan_alerts, plan_rows, turns
 from app.store.db import Tx
 
 OPEN: Final = ("QUEUED", "COMPUTING", "READY")
@@ -177,9 +177,14 @@ async def supersede_open_plans(
 
 async def scan_expire_plans(tx: Tx, now: datetime, limit: int) -> set[int]:
     """Expire plans whose time is over, at most `limit`, and return their owners."""
-    due = "SELECT portfolio_id FROM plans WHERE status = 'READY' AND expires_at <= $1 ORDER BY id LIMIT $2"
-    locks = f"SELECT id FROM portfolios WHERE id IN ({due}) ORDER BY id FOR NO KEY UPDATE"
-    locked = [row["id"] for row in await tx.fetch(locks, now, limit)]
+    due = await tx.fetch(
+        "SELECT portfolio_id FROM plans WHERE status = 'READY' AND expires_at <= $1 ORDER BY id LIMIT $2", now, limit
+    )
+    if not due:
+        return set()
+    locked = sorted(row["portfolio_id"] for row in due)
+    await turns.scan_take_turns(tx, turns.PORTFOLIO, locked)
+    await tx.execute("SELECT FROM portfolios WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", locked)
     rows = await tx.fetch(
         """
         UPDATE plans SET status = 'EXPIRED', version = version + 1
@@ -218,6 +223,8 @@ def _moved(handle: PlanHandle, status: PlanStatus) -> PlanHandle:
 
 
 async def _lock(owner_id: int, tx: Tx, portfolio_row_id: int) -> None:
+    """Wait for the other writers of a portfolio before the first write, then lock it; see portfolios.take_turn."""
+    await turns.scan_take_turns(tx, turns.PORTFOLIO, [portfolio_row_id])
     await tx.execute(
         "SELECT FROM portfolios WHERE owner_id = $1 AND id = $2 FOR NO KEY UPDATE", owner_id, portfolio_row_id
     )
@@ -246,11 +253,11 @@ async def _write_result(
     new_uuid: Callable[[], UUID],
 ) -> None:
     plan = made.plan
-    await tx.execute(
+    asked_by = await tx.value(
         """
         UPDATE plans SET status = $3, version = version + 1, targets_version = $4, ready_at = $5, expires_at = $6,
             inputs_digest = $7, before = $8, after = $9, summary = $10, warnings = $11
-        WHERE owner_id = $1 AND id = $2
+        WHERE owner_id = $1 AND id = $2 RETURNING requested_by
         """,
         owner_id,
         handle.id,
@@ -269,6 +276,9 @@ async def _write_result(
     orders = [_order(planned) for planned in plan.trades]
     document = {"request": plan.request, "inputs_digest": made.inputs_digest, "trades": orders}
     await _note(owner_id, tx, _moved(handle, plan.status), kind, actor, now, document)
+    if plan.status is PlanStatus.READY and asked_by == MONITOR:
+        row_id, trades = handle.portfolio_row_id, len(plan.trades)
+        await plan_alerts.raise_ready(owner_id, tx, row_id, trades, made.expires_at, now=now, new_uuid=new_uuid)
 
 
 def _order(planned: PlannedTrade) -> dict[str, object]:
@@ -288,3 +298,5 @@ async def _note(
     row_id, payload = handle.portfolio_row_id, {"status": handle.status, "version": handle.version}
     await history.append_history(owner_id, tx, row_id, kind, handle.public_id, actor, now, {**payload, **document})
     await events.append_event(owner_id, tx, row_id, "plan", handle.public_id, payload, now)
+    if handle.status.value in PLAN_OVER:
+        await plan_alerts.resolve_ready(owner_id, tx, row_id, PLAN_OVER[handle.status.value], now)

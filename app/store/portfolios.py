@@ -16,7 +16,7 @@ from app.core import ids
 from app.core.errors import NotFound, VersionConflict
 from app.core.policy import Policy
 from app.core.portfolio import PortfolioStatus
-from app.store import documents, events, history, plans
+from app.store import alerts, documents, events, history, plans, turns
 from app.store.db import Tx
 
 COLUMNS: Final = """
@@ -91,10 +91,10 @@ async def load_portfolio(owner_id: int, tx: Tx, portfolio_id: str) -> StoredPort
     return portfolio_of(row) if row else None
 
 
-# Writers queue for a portfolio here, and not for its row: whoever waits for a row has its xid already, and events are
-# told in the order of xids. The two keys are of a space of their own, so no other advisory lock meets them.
-_TURN: Final = """
-    SELECT id, pg_advisory_xact_lock(1, (id % 2147483647)::int) FROM portfolios WHERE owner_id = $1 AND public_id = $2
+# Writers queue for a portfolio here, and not for its row: see `turns`.
+_TURN: Final = f"""
+    SELECT id, pg_advisory_xact_lock({turns.PORTFOLIO}, (id % {turns.KEYS})::int)
+    FROM portfolios WHERE owner_id = $1 AND public_id = $2
 """
 
 
@@ -170,6 +170,8 @@ async def update_portfolio(
 ) -> StoredPortfolio:
     """Change what is given; a new policy supersedes the plans made under the old one, archiving all that are open.
 
+    What is no longer active is watched no more: its alerts end.
+
     Raises NotFound, or VersionConflict when the portfolio is no longer at `expected_version`.
     """
     before = await lock_portfolio(owner_id, tx, portfolio_id)
@@ -191,6 +193,8 @@ async def update_portfolio(
         await plans.supersede_open_plans(owner_id, tx, before.id, actor, now, queued=False)
     if status is PortfolioStatus.ARCHIVED:
         await plans.supersede_open_plans(owner_id, tx, before.id, actor, now)
+    if status not in (None, PortfolioStatus.ACTIVE, before.status):
+        await alerts.forget_portfolio(owner_id, tx, before.id, status, now)
     after = await load_portfolio(owner_id, tx, portfolio_id)
     assert after is not None
     await note_change(owner_id, tx, after, "PORTFOLIO_UPDATED", actor, now)

@@ -2,13 +2,14 @@
 """Snapshots: everything that one answer about portfolios rests on, in four statements however many there are.
 
     1 heads, policies, targets    2 accounts and cash    3 lots    4 assets held or targeted, rates, and their prices
+    5 closing prices, only where a band in force rests on volatility, and for scans
 
 For one instant throughout, read them in a transaction that was opened for reading.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -16,10 +17,10 @@ from typing import Final
 import asyncpg
 import orjson
 
-from app.core import ids
+from app.core import drift, ids
 from app.core.drift import Snapshot
 from app.core.portfolio import Account, AccountKind, Asset, Market, Portfolio, Price, TaxLot
-from app.store import assets, targets
+from app.store import assets, closes, targets
 from app.store.db import Tx
 from app.store.portfolios import COLUMNS, JOINED, StoredPortfolio, portfolio_of
 
@@ -57,21 +58,28 @@ async def load_snapshots(
         uuids,
         first,
     )
-    return await _load(tx, heads, as_of, _LATEST)
+    loaded = await _load(tx, heads, as_of, _LATEST)
+    moving = any(drift.windows_of(one.snapshot) for one in loaded)
+    return await _with_closes(tx, loaded) if moving else loaded
 
 
 async def scan_snapshots(tx: Tx, bucket: datetime, from_id: int, to_id: int, as_of: datetime) -> list[Loaded]:
-    """Return the active portfolios of a range of rows, all owners', at the prices pinned for a scan."""
+    """Return the active portfolios of a range of rows, all owners', at the prices pinned for a scan, with closes."""
     heads = await tx.fetch(
         f"{_HEADS} WHERE p.id BETWEEN $1 AND $2 AND p.status = 'ACTIVE' ORDER BY p.id", from_id, to_id
     )
-    return await _load(tx, heads, as_of, _PINNED, bucket)
+    return await _with_closes(tx, await _load(tx, heads, as_of, _PINNED, bucket))
+
+
+async def _with_closes(tx: Tx, loaded: Sequence[Loaded]) -> list[Loaded]:
+    snapshots = await closes.with_closes(tx, [one.snapshot for one in loaded])
+    return [replace(one, snapshot=snapshot) for one, snapshot in zip(loaded, snapshots, strict=True)]
 
 
 async def scan_snapshots_now(tx: Tx, portfolio_row_ids: Sequence[int], as_of: datetime) -> list[Loaded]:
     """Return those of these portfolios that are active, all owners', at the latest prices."""
     heads = await tx.fetch(f"{_HEADS} WHERE p.id = ANY ($1) AND p.status = 'ACTIVE' ORDER BY p.id", portfolio_row_ids)
-    return await _load(tx, heads, as_of, _LATEST)
+    return await _with_closes(tx, await _load(tx, heads, as_of, _LATEST))
 
 
 async def _load(

@@ -208,6 +208,13 @@ async def finish_run(tx: Tx, bucket: datetime, now: datetime) -> bool:
     return True
 
 
+async def is_running(tx: Tx, since: datetime) -> bool:
+    """Say whether a run is not closed that was started after an instant of the wall clock."""
+    return bool(
+        await tx.value("SELECT EXISTS (SELECT FROM scan_runs WHERE status = 'RUNNING' AND started_at > $1)", since)
+    )
+
+
 async def running_buckets(tx: Tx) -> list[datetime]:
     """Return the buckets whose runs are not closed, oldest first."""
     rows = await tx.fetch("SELECT bucket FROM scan_runs WHERE status = 'RUNNING' ORDER BY bucket")

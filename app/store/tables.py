@@ -32,9 +32,11 @@ def _quantity(*, null: Any = False) -> Any:
     return fields.DecimalField(max_digits=38, decimal_places=18, null=null)
 
 
-def _to(model: str) -> Any:
+def _to(model: str, *, null: Any = False) -> Any:
     """Point to a row that must not be deleted while it is pointed to: history keeps what it speaks of."""
-    return fields.ForeignKeyField(f"store.{model}", related_name=False, on_delete=OnDelete.RESTRICT, db_index=False)
+    return fields.ForeignKeyField(
+        f"store.{model}", related_name=False, on_delete=OnDelete.RESTRICT, db_index=False, null=null
+    )
 
 
 class OwnerRow(Model):
@@ -139,9 +141,7 @@ class TransactionRow(Model):
     public_id = fields.UUIDField(unique=True)
     owner: Rows = _to("OwnerRow")
     account: Rows = _to("AccountRow")
-    asset: Any = fields.ForeignKeyField(
-        "store.AssetRow", related_name=False, on_delete=OnDelete.RESTRICT, db_index=False, null=True
-    )
+    asset: Any = _to("AssetRow", null=True)
     side = fields.CharField(max_length=16)
     quantity = _quantity(null=True)
     price = _quantity(null=True)
@@ -193,7 +193,7 @@ class AlertRow(Model):
     id = fields.BigIntField(primary_key=True)
     public_id = fields.UUIDField(unique=True)
     owner: Rows = _to("OwnerRow")
-    portfolio: Rows = _to("PortfolioRow")
+    portfolio: Any = _to("PortfolioRow", null=True)  # null: about all of the owner's
     kind = fields.CharField(max_length=16)
     key = fields.CharField(max_length=200, null=True)
     severity = fields.CharField(max_length=16)
@@ -205,6 +205,8 @@ class AlertRow(Model):
     acknowledged_at = fields.DatetimeField(null=True)
     acknowledged_by = fields.CharField(max_length=255, null=True)
     resolved_at = fields.DatetimeField(null=True)
+    reminded_at = fields.DatetimeField(null=True)
+    snoozed_until = fields.DatetimeField(null=True)
 
     class Meta:
         table = "alerts"

@@ -158,7 +158,8 @@ def test_every_lot_was_bought_before_the_first_day_in_whole_steps(drafts: dict[s
 def test_together_they_show_every_kind_of_account_band_and_sleeve(drafts: dict[str, PortfolioDraft]) -> None:
     targets = [target for draft in drafts.values() for target in draft.targets or ()]
     assert {account.kind for draft in drafts.values() for account in draft.accounts} == set(AccountKind)
-    assert {draft.policy.default_band.kind for draft in drafts.values()} == set(BandKind)
+    default = {draft.policy.default_band.kind for draft in drafts.values()}
+    assert default | {target.band.kind for target in targets if target.band} == set(BandKind)
     assert any(target.key == "CASH" for target in targets)
     assert any(target.asset_class and not target.assets for target in targets)
     assert any(len(target.assets) > 1 for target in targets)

@@ -124,7 +124,9 @@ CASES: Final = [
         "minTrade 0.00000000001 has 11 decimal places; at most 10 are allowed", "minTrade", minTrade="0.00000000001"
     ),
     policy(
-        "a band is exactly one of absolute, relative, hybrid and smart; none is given", "defaultBand", defaultBand={}
+        "a band is exactly one of absolute, relative, hybrid, smart, volatility and cost; none is given",
+        "defaultBand",
+        defaultBand={},
     ),
     # holdingsImport
     lot(NAME, "symbol", symbol=""),
@@ -191,13 +193,13 @@ CASES: Final = [
         "VERSION_CONFLICT",
         {"expectedVersion": 0, "actualVersion": 1},
     ),
-    band("a band is exactly one of absolute, relative, hybrid and smart; none is given"),
+    band("a band is exactly one of absolute, relative, hybrid, smart, volatility and cost; none is given"),
     band(
-        "a band is exactly one of absolute, relative, hybrid and smart; absolute and smart is given",
+        "a band is exactly one of absolute, relative, hybrid, smart, volatility and cost; absolute and smart is given",
         absolute="5",
         smart=True,
     ),
-    band("floor and cap go with relative only", "floor", absolute="5", floor="1"),
+    band("floor and cap go with relative, volatility and cost only", "floor", absolute="5", floor="1"),
     # rebalancePropose
     plan("wait is 31 seconds; at most 30 are possible", "wait", wait="PT31S"),
     plan(NAME, "exclude 1", exclude=["AAA", NUL]),
@@ -233,6 +235,34 @@ CASES: Final = [
     price(NAME, "symbol", symbol=NUL),
     # alertAcknowledge
     Case("alertAcknowledge", {"alertId": "x"}, "alert x does not exist", "alertId", "NOT_FOUND", {"missingId": "x"}),
+    # alertSnooze
+    Case(
+        "alertSnooze",
+        {"alertId": "x", "until": None},
+        "alert x does not exist",
+        "alertId",
+        "NOT_FOUND",
+        {"missingId": "x"},
+    ),
+    Case(
+        "alertSnooze",
+        {"alertId": "x"},
+        "until is missing; give an instant, or null to end the snooze",
+        "until",
+        "REQUIRED",
+    ),
+    Case(
+        "alertSnooze",
+        {"alertId": "x", "until": "2020-01-01T00:00:00Z"},
+        "until is 2020-01-01T00:00:00Z; it must be after ",
+        "until",
+    ),
+    Case(
+        "alertSnooze",
+        {"alertId": "x", "until": "9999-01-01T00:00:00Z"},
+        "until is 9999-01-01T00:00:00Z; it must be after ",
+        "until",
+    ),
 ]
 
 

@@ -116,6 +116,7 @@ MUTATIONS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
         {"idempotencyKey": "the same for all"},
     ),
     "AlertAcknowledgeInput.alertId": (ids.ALERT, "alertAcknowledge", {}),
+    "AlertSnoozeInput.alertId": (ids.ALERT, "alertSnooze", {"until": None}),
 }
 SUBSCRIPTIONS: Final = {
     "Subscription.planUpdated(planId:)",

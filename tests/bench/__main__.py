@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from app import logs
@@ -38,6 +38,8 @@ DRIFT_QUERY = (
     "query($id: ID!) { portfolio(id: $id) { drift { status maxAbsDrift value { amount } entries "
     "{ key target actual drift status band { lower upper } value { amount } toTarget { amount } } } } }"
 )
+TRACKING_QUERY = DRIFT_QUERY.replace("maxAbsDrift", "maxAbsDrift trackingError")
+CLOSES = 365
 
 
 def main() -> None:
@@ -111,17 +113,21 @@ async def query_figures(services: Services) -> dict[str, str]:
     async def rest() -> object:
         return json.dumps(as_json(Drift.of(await drift.measure(context, portfolio_id))))
 
-    async def graphql() -> object:
+    async def graphql(query: str = DRIFT_QUERY) -> object:
         caller = Caller(services, Verifier(services.settings), hub, principal=principal)
-        answer = await schema.execute(DRIFT_QUERY, variable_values={"id": portfolio_id}, context_value=caller)
+        answer = await schema.execute(query, variable_values={"id": portfolio_id}, context_value=caller)
         assert answer.errors is None, answer.errors
         return json.dumps(answer.data)
 
-    loaded, plain, full = [await median_async_us(work) for work in (statements, rest, graphql)]
+    async def tracking() -> object:
+        return await graphql(TRACKING_QUERY)
+
+    loaded, plain, full, tracked = [await median_async_us(work) for work in (statements, rest, graphql, tracking)]
     return {
         "snapshot from PostgreSQL, 12 sleeves": f"{loaded:,.0f} us",
         "drift over REST, without the web server": f"{plain:,.0f} us, {plain / loaded:.2f} x the snapshot",
         "drift over GraphQL, without the web server": f"{full:,.0f} us, {full / plain:.2f} x REST",
+        f"the same with the tracking error, {CLOSES} closes each": f"{tracked:,.0f} us, {tracked / full:.2f} x",
     }
 
 
@@ -147,6 +153,14 @@ def portfolio_draft() -> PortfolioDraft:
     )
 
 
+def closes_of(place: int, now: datetime) -> list[PriceDraft]:
+    """Return prices of the days before: each asset goes up and down at a pace of its own."""
+    return [
+        PriceDraft(f"B{place}", Decimal(100 + place + day % (place + 2)), now - timedelta(days=day), "bench")
+        for day in range(1, CLOSES + 1)
+    ]
+
+
 async def seed(services: Services) -> Context:
     roles = frozenset({"operator"})
     operator = await access.enter(services, issuer="steelyard", subject="bench", tool=None, roles=roles)
@@ -154,6 +168,8 @@ async def seed(services: Services) -> Context:
         await market.save_asset(operator, Asset("", f"B{place}", AssetClass.STOCK, "USD", name=f"B{place}"))
     prices = [PriceDraft(f"B{place}", Decimal(100 + place), None, "bench") for place in range(SLEEVES)]
     await market.record_prices(operator, prices)
+    for place in range(SLEEVES):
+        await market.record_prices(operator, closes_of(place, operator.now))
     await portfolios.create(operator, portfolio_draft())
     return replace(operator, roles=frozenset())
 

@@ -96,19 +96,23 @@ NONE = "none are configured; `up` and `demo` bring their own"
 
 def test_doctor_finds_nothing_wrong(shell: dict[str, str]) -> None:
     said = steelyard("doctor", given=shell)
-    assert (said.code, said.out) == (0, "keys: ok\ndatabase: ok\nschema: ok\nredis: ok\n")
+    assert (said.code, said.out) == (0, "keys: ok\nmail: ok\ndatabase: ok\nschema: ok\nredis: ok\n")
 
 
 def test_doctor_says_what_is_wrong(empty_database: Endpoints) -> None:
     said = steelyard("doctor")
-    assert (said.code, said.out) == (1, f"keys: {KEYS}STEELYARD_JWT_SECRET ({ADVICE})\nservers: {NONE}\n")
+    assert (said.code, said.out) == (1, f"keys: {KEYS}STEELYARD_JWT_SECRET ({ADVICE})\nmail: ok\nservers: {NONE}\n")
     said = steelyard("doctor", given=settings_of(empty_database))
     lines = said.out.splitlines()
-    assert lines[:2] == ["keys: ok", "database: ok"]
-    assert lines[2].startswith("schema: migrations are missing: 0001_")
-    assert (said.code, lines[3]) == (1, "redis: no answer; check REDIS_URL")
+    assert lines[:3] == ["keys: ok", "mail: ok", "database: ok"]
+    assert lines[3].startswith("schema: migrations are missing: 0001_")
+    assert (said.code, lines[4]) == (1, "redis: no answer; check REDIS_URL")
     said = steelyard("doctor", given={**NOWHERE, "STEELYARD_JWT_SECRET": SECRET})
-    assert said.out.splitlines()[1:3] == ["database: no answer; check DATABASE_URL", "schema: not checked"]
+    assert said.out.splitlines()[2:4] == ["database: no answer; check DATABASE_URL", "schema: not checked"]
+    wrong = {**settings_of(empty_database), "STEELYARD_SMTP_URL": "smtp://u:secret@mail.example"}
+    told = "STEELYARD_MAIL_FROM is not set; set it to the address that e-mail comes from"
+    assert steelyard("doctor", given=wrong).out.splitlines()[1] == f"mail: {told}"
+    assert steelyard("up", given=wrong).error() == told
     assert "servers: only one of" in steelyard("doctor", given={"REDIS_URL": "redis://127.0.0.1:1/0"}).out
     bad = {**settings_of(empty_database), "REDIS_URL": "localhost:6379"}
     assert steelyard("doctor", given=bad).error().startswith("REDIS_URL: a Redis URL reads redis://host:port/0, ")

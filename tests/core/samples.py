@@ -8,11 +8,11 @@ from typing import Final
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from app.core.bands import SMART, Band, Destination
+from app.core.bands import SMART, Band, BandKind, Destination, below, two_sided
 from app.core.costs import Costs
 from app.core.policy import LotMethod, Policy
 from app.core.targets import TargetDraft
-from tests.builders import absolute, hybrid, relative
+from tests.builders import absolute, hybrid, moving_band, relative
 
 # The same examples on every run: a test that fails for you fails for everybody.
 PROPERTY: Final = settings(
@@ -35,7 +35,20 @@ def percents(draw: st.DrawFn, count: int) -> list[Decimal]:
     return [Decimal(high - low).scaleb(-6) for low, high in pairwise(edges)]
 
 
+def every_band() -> st.SearchStrategy[Band]:
+    """Draw bands of every kind, now and then with another side above."""
+    factors = decimals("0.01", "100", 2)
+    windows = st.integers(30, 3650)
+    sides = st.one_of(
+        band_kinds(),
+        st.builds(lambda k, n: moving_band(str(k), n), factors, windows),
+        st.sampled_from([Band(BandKind.COST), Band(BandKind.COST, floor=Decimal(1), cap=Decimal(3))]),
+    )
+    return st.builds(two_sided, sides, st.none() | sides.map(below))
+
+
 def band_kinds() -> st.SearchStrategy[Band]:
+    """Draw bands that rest on the target alone."""
     points, shares = decimals("0", "20", 3), decimals("0", "100", 3)
     return st.one_of(
         st.just(SMART),
@@ -74,12 +87,16 @@ def prices_of(ledger: dict[str, str]) -> dict[str, str]:
 
 
 @st.composite
-def targets(draw: st.DrawFn, *, with_cash: bool | None = None) -> dict[str, str | TargetDraft]:
+def targets(
+    draw: st.DrawFn, *, with_cash: bool | None = None, bands: st.SearchStrategy[Band] | None = None
+) -> dict[str, str | TargetDraft]:
     """Draw sleeves over the first assets, some with a band of their own, now and then with the sleeve CASH."""
     has_cash = draw(st.booleans()) if with_cash is None else with_cash
     keys = [*SYMBOLS[: draw(st.integers(1, 5))], *(["CASH"] if has_cash else [])]
     shares = draw(percents(len(keys)))
-    own_bands = draw(st.lists(st.none() | band_kinds(), min_size=len(keys), max_size=len(keys)))
+    own_bands = draw(
+        st.lists(st.none() | (band_kinds() if bands is None else bands), min_size=len(keys), max_size=len(keys))
+    )
     return {key: TargetDraft(share, band=band) for key, share, band in zip(keys, shares, own_bands, strict=True)}
 
 

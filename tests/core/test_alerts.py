@@ -9,10 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.alerts import DATA_KEY, AlertEventKind, AlertKind, AlertSeverity, SleeveState, Transition, decide
+from app.core.alerts import (
+    DATA_KEY,
+    UNTARGETED,
+    WHOLE_KEY,
+    AlertEventKind,
+    AlertKind,
+    AlertSeverity,
+    SleeveState,
+    Transition,
+    decide,
+)
 from app.core.drift import Report, measure
 from app.core.policy import Policy
-from tests.builders import AS_OF, absolute, snapshot
+from tests.builders import AS_OF, absolute, sleeve, snapshot
 from tests.core.samples import PROPERTY, decimals
 
 HOUR = timedelta(hours=1)
@@ -20,16 +30,19 @@ FIVE = Policy(default_band=absolute("5"))
 TICK = None
 
 
-def report_at(drift: Decimal | str, *, policy: Policy = FIVE) -> Report:
+def report_at(drift: Decimal | str, *, policy: Policy = FIVE, as_of: datetime = AS_OF) -> Report:
     """Measure sleeve A at 50 plus `drift` percent of a portfolio whose other half is spread thinly around 10 %."""
     over = Decimal(drift)
     rest = ", ".join(f"{(50 - over) / 5:f} B{number} @ 1" for number in range(5))
     thin = {f"B{number}": "10" for number in range(5)}
-    return measure(snapshot(f"{50 + over:f} A @ 1, {rest}", {"A": "50", **thin}, policy=policy))
+    return measure(snapshot(f"{50 + over:f} A @ 1, {rest}", {"A": "50", **thin}, policy=policy, as_of=as_of))
 
 
 class Watch:
-    """Feeds measurements to `decide` and keeps the states, as the scan and the price ticks do."""
+    """Feeds measurements to `decide` and keeps the states, as the scan and the price ticks do.
+
+    In a series `4.9~` is a tick, `ack` somebody who acknowledges, `snooze 3` somebody who snoozes for three hours.
+    """
 
     def __init__(self, policy: Policy = FIVE) -> None:
         self.policy = policy
@@ -46,17 +59,29 @@ class Watch:
 
     def hours(self, drifts: Iterable[Decimal | str]) -> list[str]:
         """Measure once an hour; write what was told of sleeve A as `2 RAISED`, the first hour being 0."""
-        told = []
-        for hour, drift in enumerate(drifts):
-            self.bucket += HOUR
-            told += [f"{hour} {event}" for event in self.at(drift, self.bucket)]
+        told, hour = [], -1
+        for drift in drifts:
+            if str(drift).startswith(("ack", "snooze")):
+                self.say(str(drift))
+                continue
+            is_tick = str(drift).endswith("~")
+            if not is_tick:
+                self.bucket += HOUR
+                hour += 1
+            told += [f"{hour} {event}" for event in self.at(str(drift).rstrip("~"), TICK if is_tick else self.bucket)]
         return told
+
+    def say(self, what: str) -> None:
+        """Acknowledge or snooze, as the store writes it."""
+        word, _, hours = what.partition(" ")
+        until = self.bucket + int(hours) * HOUR if hours else None
+        self.states["A"] = replace(self.states["A"], acknowledged=word == "ack", snoozed_until=until)
 
     def tick(self, drift: str) -> list[str]:
         return self.at(drift, TICK)
 
     def at(self, drift: Decimal | str, bucket: datetime | None) -> list[str]:
-        transitions = self.see(report_at(drift, policy=self.policy), bucket)
+        transitions = self.see(report_at(drift, policy=self.policy, as_of=self.bucket), bucket)
         return [transition.event.value for transition in transitions if transition.key == "A"]
 
 
@@ -110,10 +135,42 @@ def test_a_policy_that_wants_warnings_opens_earlier(drifts: list[str], told: lis
         (["4.1", "4.1", "5.1", "5.1"], []),  # hours of warning are no hours of breach
         (["4.1", "4.1", "5.1", "5.1", "5.1"], ["4 RAISED"]),
         (["6", "6", "6", "11", "11", "9", "11", "11", "11"], ["2 RAISED", "8 ESCALATED"]),
+        (["6", "6", "11", "11", "11"], ["2 RAISED", "4 ESCALATED"]),  # no level that was seen once
+        (["11", "6", "11", "6", "11", "11"], ["2 RAISED"]),
+        (["11", "11", "11"], ["2 RAISED"]),
     ],
 )
 def test_an_alert_waits_for_the_hours_the_policy_asks_for(drifts: list[str], told: list[str]) -> None:
     assert Watch(replace(FIVE, alert_after=3)).hours(drifts) == told
+
+
+def test_each_level_waits_for_its_own_hours() -> None:
+    watch = Watch(replace(FIVE, alert_after=2, alert_on_warning=True))
+    assert watch.hours(["4.1", "6", "11", "11", "3", "11", "11"]) == [
+        "1 RAISED",
+        "2 ESCALATED",
+        "3 ESCALATED",
+        "4 RESOLVED",
+        "6 RAISED",
+    ]
+    assert watch.states["A"].level == 3
+
+
+@pytest.mark.parametrize(
+    ("drifts", "level"),
+    [
+        (["11", "9.1"], 3),  # 0.9 of twice the band is 9
+        (["11", "9", "9.1"], 3),
+        (["11", "9", "9"], 2),
+        (["11", "4.5", "4.5"], 1),
+        (["11", "3.6", "3.6"], 0),
+        (["11", "9", "3", "4.5"], 1),  # two hours below the outer edges, one below the inner
+    ],
+)
+def test_each_edge_is_left_by_itself(drifts: list[str], level: int) -> None:
+    watch = Watch(replace(FIVE, recover_after=2))
+    watch.hours(drifts)
+    assert watch.states["A"].level == level
 
 
 @pytest.mark.parametrize(
@@ -192,12 +249,14 @@ def test_a_sleeve_that_vanishes_resolves_its_alert() -> None:
     watch = Watch()
     both = snapshot("60 A @ 1, 40 B @ 1", {"A": "50", "B": "50"}, policy=FIVE)
     watch.see(measure(both), AS_OF)
-    held_still = replace(both, targets=snapshot("40 B @ 1", {"B": "100"}).targets)
-    # A is held still, without a target: further outside than before, as B is, which should be everything.
-    told = {t.key: t.event for t in watch.see(measure(held_still), AS_OF + HOUR)}
-    assert told == {"A": AlertEventKind.ESCALATED, "B": AlertEventKind.ESCALATED}
+    # A is kept without a target: another matter than a drift, and B, which should be everything, is further outside.
+    kept = replace(both, targets=snapshot("40 B @ 1", {"B": "100"}).targets)
+    told = [(t.kind.value, t.key, t.event.value) for t in watch.see(measure(kept), AS_OF + HOUR)]
+    assert told == [("DRIFT", "B", "ESCALATED"), ("UNTARGETED", "A", "RAISED"), ("DRIFT", "A", "RESOLVED")]
+    targeted = [(t.kind.value, t.key, t.event.value) for t in watch.see(measure(both), AS_OF + 2 * HOUR)]
+    assert targeted == [("DRIFT", "A", "RAISED"), ("UNTARGETED", "A", "RESOLVED")]
     sold = snapshot("40 B @ 1", {"B": "100"}, policy=FIVE)
-    messages = {t.key: (t.event, t.message) for t in watch.see(measure(sold), AS_OF + 2 * HOUR)}
+    messages = {t.key: (t.event, t.message) for t in watch.see(measure(sold), AS_OF + 3 * HOUR)}
     assert messages["A"] == (AlertEventKind.RESOLVED, "A is no longer measured by itself.")
     assert "A" not in watch.states
 
@@ -205,7 +264,7 @@ def test_a_sleeve_that_vanishes_resolves_its_alert() -> None:
 def test_a_sleeve_without_alert_goes_silently() -> None:
     watch = Watch(replace(FIVE, alert_after=2))
     watch.see(report_at("6", policy=watch.policy), AS_OF)
-    assert watch.states["A"].rising == 1
+    assert watch.states["A"].runs == (1, 1, 0)
     told = watch.see(measure(snapshot("40 B @ 1", {"B": "100"}, policy=FIVE)), AS_OF + HOUR)
     assert told == ()
     assert "A" not in watch.states
@@ -218,30 +277,29 @@ def stale_report(*, missing: bool = False) -> Report:
 
 
 @pytest.mark.parametrize("missing", [False, True])
-def test_stale_data_raises_one_alert_and_no_breach(missing: bool) -> None:
+def test_stale_data_is_remembered_since_when_and_raises_no_breach(missing: bool) -> None:
     watch = Watch()
-    (told,) = watch.see(stale_report(missing=missing), AS_OF)
-    assert (told.kind, told.key, told.event) == (AlertKind.DATA_STALE, None, AlertEventKind.RAISED)
-    reason = "no price for B" if missing else "the price of B is too old"
-    assert told.message == f"Drift cannot be judged: {reason}."
-    assert watch.see(stale_report(missing=missing), AS_OF + HOUR) == ()
-    assert set(watch.states) == {DATA_KEY}
+    assert watch.see(stale_report(missing=missing), AS_OF) == ()
+    assert watch.states == {DATA_KEY: SleeveState(1, 1, told_at=AS_OF, symbols=("B",))}
+    later = replace(stale_report(missing=missing), as_of=AS_OF + HOUR)
+    again = decide(watch.states, later, FIVE, AS_OF + HOUR)
+    assert (again.changed, again.gone, again.transitions, again.data_changed) == ({}, (), (), False)
+    more = replace(later, valuation=replace(later.valuation, missing=("C",)))
+    assert watch.see(more, AS_OF + HOUR) == ()
+    assert watch.states == {DATA_KEY: SleeveState(1, 1, told_at=AS_OF, symbols=("C",) if missing else ("B", "C"))}
 
 
-def test_open_alerts_stay_while_data_is_stale_and_the_data_alert_ends_once() -> None:
-    watch = Watch()
+def test_open_alerts_stay_while_data_is_stale() -> None:
+    watch = Watch(replace(FIVE, remind_after_s=3600))
     fresh = measure(snapshot("60 A @ 1, 40 B @ 1", {"A": "50", "B": "50"}, policy=FIVE))
     assert [t.event for t in watch.see(fresh, AS_OF)] == [AlertEventKind.RAISED] * 2
     before = dict(watch.states)
-    assert [t.kind for t in watch.see(stale_report(missing=True), AS_OF + HOUR)] == [AlertKind.DATA_STALE]
+    stale = replace(stale_report(missing=True), as_of=AS_OF + 2 * HOUR)
+    assert watch.see(stale, AS_OF + 2 * HOUR) == ()
     assert {key: state for key, state in watch.states.items() if key != DATA_KEY} == before
-    (told,) = watch.see(fresh, AS_OF + 2 * HOUR)
-    assert (told.kind, told.event, told.message) == (
-        AlertKind.DATA_STALE,
-        AlertEventKind.RESOLVED,
-        "All prices are fresh again.",
-    )
-    assert watch.see(fresh, AS_OF + 3 * HOUR) == ()
+    decision = decide(watch.states, fresh, FIVE, AS_OF + 3 * HOUR)
+    assert (decision.changed, decision.gone, decision.transitions) == ({}, (DATA_KEY,), ())
+    assert decision.data_changed
 
 
 def test_without_targets_every_alert_ends() -> None:
@@ -249,8 +307,148 @@ def test_without_targets_every_alert_ends() -> None:
     start = snapshot("60 A @ 1, 40 B @ 1", {"A": "50", "B": "50"}, policy=FIVE)
     watch.see(measure(start), AS_OF)
     told = watch.see(measure(replace(start, targets=None)), AS_OF + HOUR)
-    assert [t.event for t in told] == [AlertEventKind.RESOLVED] * 2
+    assert [(t.event, t.message) for t in told] == [
+        (AlertEventKind.RESOLVED, "The portfolio has no targets any more.")
+    ] * 2
     assert watch.states == {}
+
+
+@pytest.mark.parametrize(
+    ("drifts", "told"),
+    [
+        (["6", "6", "6", "6", "6", "6", "6"], ["0 RAISED", "3 REMINDED", "6 REMINDED"]),
+        (["6", "6", "6", "6~", "6"], ["0 RAISED", "3 REMINDED"]),
+        (["6", "6", "11", "6", "6", "6"], ["0 RAISED", "2 ESCALATED", "5 REMINDED"]),  # since it was last told
+        (["6", "6", "6", "4"], ["0 RAISED", "3 RESOLVED"]),
+        (["6", "4", "6", "6", "6", "6"], ["0 RAISED", "1 RESOLVED", "2 RAISED", "5 REMINDED"]),
+        (["6", "ack", "6", "6", "6", "6"], ["0 RAISED"]),
+        (["6", "ack", "6", "11", "6", "6", "6"], ["0 RAISED", "2 ESCALATED", "5 REMINDED"]),
+        (["6", "ack", "4", "6", "6", "6", "6"], ["0 RAISED", "1 RESOLVED", "2 RAISED", "5 REMINDED"]),
+        (["6", "snooze 5", "6", "6", "6", "6", "6", "6"], ["0 RAISED", "5 REMINDED"]),
+        (["6", "snooze 1", "6", "6", "6", "6"], ["0 RAISED", "1 REMINDED", "4 REMINDED"]),
+        (["6", "snooze 5", "11", "6", "6", "6"], ["0 RAISED", "1 ESCALATED", "4 REMINDED"]),
+        (["6", "snooze 2", "4", "6", "6"], ["0 RAISED", "1 RESOLVED", "2 RAISED"]),
+        (["6", "snooze 5", "snooze", "6", "6", "6"], ["0 RAISED", "3 REMINDED"]),
+    ],
+)
+def test_an_open_alert_is_told_again_as_the_policy_and_people_say(drifts: list[str], told: list[str]) -> None:
+    assert Watch(replace(FIVE, remind_after_s=3 * 3600)).hours(drifts) == told
+
+
+@pytest.mark.parametrize(
+    ("drifts", "told"),
+    [
+        (["6", *["6"] * 100], ["0 RAISED"]),  # 0 is never
+        (["6", "snooze 2", "6", "6", "6", "6"], ["0 RAISED", "2 REMINDED"]),
+    ],
+)
+def test_without_an_interval_only_a_snooze_that_ends_is_told(drifts: list[str], told: list[str]) -> None:
+    assert Watch().hours(drifts) == told
+
+
+def test_reminders_say_where_it_stands_by_now() -> None:
+    watch = Watch(replace(FIVE, remind_after_s=3600))
+    messages = []
+    for drift in ("6", "10.5", "5.5", "4.8", "2"):
+        watch.bucket += HOUR
+        (told,) = watch.see(report_at(drift, policy=watch.policy, as_of=watch.bucket), watch.bucket)
+        messages.append(f"{told.event.value} {told.severity.value} {told.message.rpartition(': ')[2]}")
+    assert messages == [
+        "RAISED CRITICAL outside.",
+        "ESCALATED CRITICAL outside by more than the band itself.",
+        "REMINDED CRITICAL still outside.",
+        "REMINDED CRITICAL still nearly outside.",
+        "RESOLVED INFO back inside.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("holdings", "told"),
+    [
+        (["95 A @ 1, 5 X @ 1"], []),  # exactly on the edge is within
+        (["94 A @ 1, 6 X @ 1"], ["0 RAISED WARNING"]),
+        (["89 A @ 1, 11 X @ 1"], ["0 RAISED CRITICAL"]),
+        (
+            ["94 A @ 1, 6 X @ 1", "89 A @ 1, 11 X @ 1", "96 A @ 1, 4 X @ 1"],
+            ["0 RAISED WARNING", "1 ESCALATED CRITICAL", "2 RESOLVED INFO"],
+        ),
+        (["94 A @ 1, 6 X @ 1", "100 A @ 1"], ["0 RAISED WARNING", "1 RESOLVED INFO"]),
+    ],
+)
+def test_a_holding_without_target_is_alerted_by_the_default_band(holdings: list[str], told: list[str]) -> None:
+    watch = Watch(replace(FIVE, default_band=absolute("5")))
+    # A cannot be outside: its own band is as wide as the portfolio.
+    seen = []
+    for hour, ledger in enumerate(holdings):
+        report = measure(snapshot(ledger, {"A": sleeve("100", "A", band=absolute("100"))}, policy=watch.policy))
+        for one in watch.see(report, AS_OF + hour * HOUR):
+            assert (one.kind, one.key) == (AlertKind.UNTARGETED, "X")
+            seen.append(f"{hour} {one.event.value} {one.severity.value}")
+    assert seen == told
+
+
+def test_the_message_of_a_holding_without_target_says_what_to_do() -> None:
+    report = measure(snapshot("94 A @ 1, 6 X @ 1", {"A": sleeve("100", "A", band=absolute("100"))}, policy=FIVE))
+    watch = Watch()
+    (told,) = watch.see(report, AS_OF)
+    assert told.message == (
+        "X has no target and is 6 % (6 USD) of what is weighed; up to 5 % is tolerated: outside. "
+        "Give it a target or sell it."
+    )
+    assert watch.states[f"{UNTARGETED}X"].peak == 2
+    assert told.entry
+    assert told.entry.key == "X"
+
+
+WIDE = sleeve("50", band=absolute("50"))
+
+
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [
+        (["60"], []),  # 10 % would have to change hands, exactly the limit
+        (["61"], ["0 RAISED CRITICAL"]),
+        (
+            ["61", "71", "60", "59", "61"],
+            ["0 RAISED CRITICAL", "1 ESCALATED CRITICAL", "3 RESOLVED INFO", "4 RAISED CRITICAL"],
+        ),
+    ],
+)
+def test_the_portfolio_as_a_whole_is_alerted_by_its_own_limit(held: list[str], told: list[str]) -> None:
+    watch = Watch(replace(FIVE, portfolio_band=Decimal(10)))
+    seen = []
+    for hour, over in enumerate(held):
+        ledger = f"{over} A @ 1, {100 - int(over)} B @ 1"
+        for one in watch.see(
+            measure(snapshot(ledger, {"A": WIDE, "B": WIDE}, policy=watch.policy)), AS_OF + hour * HOUR
+        ):
+            assert (one.kind, one.key, one.entry) == (AlertKind.DRIFT, None, None)
+            seen.append(f"{hour} {one.event.value} {one.severity.value}")
+    assert seen == told
+
+
+def test_the_whole_portfolio_is_no_longer_alerted_when_the_policy_drops_its_limit() -> None:
+    watch = Watch(replace(FIVE, portfolio_band=Decimal(10)))
+    report = measure(snapshot("61 A @ 1, 39 B @ 1", {"A": WIDE, "B": WIDE}, policy=watch.policy))
+    (raised,) = watch.see(report, AS_OF)
+    assert raised.message == (
+        "11 % of the portfolio (11 USD) would have to change hands to reach its targets, limit 10 %: outside."
+    )
+    watch.policy = FIVE
+    (told,) = watch.see(report, AS_OF + HOUR)
+    assert (told.key, told.event) == (None, AlertEventKind.RESOLVED)
+    assert told.message == "The policy has no limit for the portfolio as a whole any more."
+    assert WHOLE_KEY not in watch.states
+
+
+def test_a_warning_ends_when_the_policy_asks_for_none() -> None:
+    watch = Watch(replace(FIVE, alert_on_warning=True))
+    assert watch.hours(["4.5"]) == ["0 RAISED"]
+    watch.policy = FIVE
+    (told,) = watch.see(report_at("4.5"), TICK)
+    assert told.message.endswith(": no longer alerted, as the policy asks for no warnings.")
+    watch.policy = replace(FIVE, alert_on_warning=True)
+    assert watch.tick("4.5") == ["RAISED"]
 
 
 @PROPERTY
@@ -265,7 +463,7 @@ def test_alerts_open_and_close_alternately_and_escalate_only_between(
 ) -> None:
     policy = replace(FIVE, alert_after=after, recover_after=recover, alert_on_warning=warnings)
     watch = Watch(policy)
-    is_open, escalations = False, 0
+    is_open, escalations, peak = False, 0, 0
     for drift, is_tick in steps:
         watch.bucket += HOUR
         bucket = TICK if is_tick else watch.bucket
@@ -279,7 +477,47 @@ def test_alerts_open_and_close_alternately_and_escalate_only_between(
                 is_open, escalations = not is_open, 0
                 outside = abs(drift) >= 4 if warnings else abs(drift) > 5
                 assert outside if is_open else abs(drift) <= (Decimal("3.6") if warnings else Decimal("4.5"))
-        assert bool(watch.states.get("A", SleeveState()).peak) is is_open
+        state = watch.states.get("A", SleeveState())
+        assert bool(state.peak) is is_open
+        assert state.peak >= peak or not is_open
+        peak = state.peak
+        _assert_edges_lie_within_each_other(state)
         # Measuring the same hour again decides nothing new; a second tick is as good as a new price.
         if not is_tick:
             assert watch.at(drift, bucket) == []
+
+
+def _assert_edges_lie_within_each_other(state: SleeveState) -> None:
+    """What speaks for crossing an edge outward speaks for all inner ones that are not reached, and the other way."""
+    inner, outer = state.runs[: state.level], state.runs[state.level :]
+    assert list(inner) == sorted(inner)
+    assert list(outer) == sorted(outer, reverse=True)
+
+
+@PROPERTY
+@given(
+    st.lists(st.sampled_from(["0", "3.6", "4", "4.5", "4.9", "5", "5.1", "9", "9.5", "10.1"]), max_size=30),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.booleans(),
+)
+def test_hours_decide_as_the_definition_says(drifts: list[str], after: int, recover: int, warnings: bool) -> None:
+    """Each edge by itself, from the whole series: in once p hours running reached it, out once q were at 0.9 of it."""
+    edges = [Decimal(4), Decimal(5), Decimal(10)]
+    expected, inside, peak = [], [True] * 3, 0
+    for hour in range(len(drifts)):
+        for place, edge in enumerate(edges):
+            seen = [Decimal(drift) for drift in drifts[: hour + 1]]
+            if len(seen) >= after and all(one >= edge if place == 0 else one > edge for one in seen[-after:]):
+                inside[place] = False
+            if len(seen) >= recover and all(one <= edge * 9 / 10 for one in seen[-recover:]):
+                inside[place] = True
+        level = inside.count(False)
+        if level < (1 if warnings else 2):
+            expected += [f"{hour} RESOLVED"] if peak else []
+            peak = 0
+        elif level > peak:
+            expected += [f"{hour} ESCALATED" if peak else f"{hour} RAISED"]
+            peak = level
+    policy = replace(FIVE, alert_after=after, recover_after=recover, alert_on_warning=warnings)
+    assert Watch(policy).hours(drifts) == expected

@@ -11,7 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from app.core import assemble, document, export
-from app.core.bands import SMART, Band, Destination
+from app.core.bands import SMART, Band, BandKind, Destination, Side, below, two_sided
 from app.core.costs import Costs
 from app.core.document import PortfolioFile
 from app.core.drafts import AccountDraft, LotDraft, TransactionDraft
@@ -22,8 +22,8 @@ from app.core.policy import MAX_PRICE_AGE_S, Policy
 from app.core.portfolio import Account, AccountKind, Asset, AssetClass, Market, Portfolio, Price, TaxLot
 from app.core.targets import Target, TargetDraft, Targets
 from app.core.trades import TradeSide
-from tests.builders import absolute, hybrid, relative
-from tests.core.samples import PROPERTY, band_kinds, costs, decimals, percents, policies
+from tests.builders import absolute, hybrid, moving_band, relative
+from tests.core.samples import PROPERTY, costs, decimals, every_band, percents, policies
 
 NOW = datetime(2024, 6, 3, 16, tzinfo=UTC)
 
@@ -148,6 +148,12 @@ def test_every_field_is_read() -> None:
         ({"hybrid": {}}, hybrid("5", "25")),
         ({"hybrid": {"absolute": "2", "relative": "10"}}, hybrid("2", "10")),
         ({"smart": True}, SMART),
+        ({"smart": True, "above": {"smart": True}}, SMART),
+        ({"volatility": {}}, moving_band("1.5", 365)),
+        ({"volatility": {"factor": "2.5", "windowDays": 90}, "cap": "8"}, moving_band("2.5", 90, cap="8")),
+        ({"cost": True, "floor": "0.5"}, Band(BandKind.COST, floor=Decimal("0.5"))),
+        ({"absolute": "3", "above": {"cost": True}}, two_sided(absolute("3"), Side(BandKind.COST))),
+        ({"hybrid": {}, "above": {"smart": True}}, two_sided(hybrid("5", "25"), below(SMART))),
         ({"absolute": "5", "smart": False, "relative": None}, absolute("5")),
     ],
 )
@@ -183,11 +189,23 @@ def test_bands(written: object, band: Band) -> None:
         ("portfolio.policy.maxPriceAge.1", {"assetClass": "ETF", "age": "P2D"}, "portfolio.policy.maxPriceAge.1",
          "the age of ETF is given twice"),
         ("portfolio.policy.defaultBand", {"absolute": "1", "smart": True}, "portfolio.policy.defaultBand",
-         "a band is exactly one of absolute, relative, hybrid and smart; absolute and smart is given"),
+         "a band is exactly one of absolute, relative, hybrid, smart, volatility and cost; "
+         "absolute and smart is given"),
         ("portfolio.policy.defaultBand", {"relative": "5", "floor": "3", "cap": "2"},
          "portfolio.policy.defaultBand.floor", "band floor 3 is above its cap 2; lower the floor or raise the cap"),
         ("portfolio.policy.defaultBand", {"absolute": "1", "cap": "2"}, "portfolio.policy.defaultBand.cap",
-         "floor and cap go with relative only"),
+         "floor and cap go with relative, volatility and cost only"),
+        ("portfolio.policy.defaultBand", {"absolute": "-1"}, "portfolio.policy.defaultBand.absolute",
+         "absolute -1 is below 0"),
+        ("portfolio.policy.defaultBand", {"volatility": {"factor": "0.009"}},
+         "portfolio.policy.defaultBand.volatility.factor", "band factor is 0.009; it must be from 0.01 to 100"),
+        ("portfolio.policy.defaultBand", {"volatility": {"windowDays": 29}},
+         "portfolio.policy.defaultBand.volatility.windowDays", "band window is 29 days; it must be from 30 to 3650"),
+        ("portfolio.policy.defaultBand", {"smart": True, "above": {"cost": True, "floor": "2", "cap": "1"}},
+         "portfolio.policy.defaultBand.above.floor",
+         "band floor 2 is above its cap 1; lower the floor or raise the cap"),
+        ("portfolio.policy.defaultBand", {"smart": True, "above": {"smart": True, "above": {"smart": True}}},
+         "portfolio.policy.defaultBand.above", "there is no field 'above' here"),
         ("portfolio.accounts.1", {}, "portfolio.accounts.1.name", "two accounts are called Main"),
         ("portfolio.accounts.0.kind", "IRA", "portfolio.accounts.0.kind",
          "kind must be one of TAXABLE, TAX_DEFERRED, TAX_EXEMPT, not 'IRA'"),
@@ -324,7 +342,7 @@ def snapshots(draw: st.DrawFn, quantities: st.SearchStrategy[Decimal]) -> Snapsh
 def wanted(draw: st.DrawFn, market: Market) -> Targets:
     members = draw(st.permutations(list(market.assets)))
     shares = draw(percents(len(members) + 1))
-    bands = draw(st.lists(st.none() | band_kinds(), min_size=len(shares), max_size=len(shares)))
+    bands = draw(st.lists(st.none() | every_band(), min_size=len(shares), max_size=len(shares)))
     entries = [Target("CASH", shares[0], band=bands[0])]
     entries += [
         Target(f"key {place}", share, (asset,), None, band)

@@ -7,18 +7,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.alerts import SleeveState, decide
+from app.core.bands import Band, BandKind, Side, two_sided
 from app.core.costs import Costs
 from app.core.digest import digest
-from app.core.drift import DriftStatus, Snapshot, measure
+from app.core.drift import SEVERITY, DriftStatus, Snapshot, bands_of, measure
 from app.core.errors import InvalidState
 from app.core.money import ONE, exactly
 from app.core.optimize.allocate import PlanScope
 from app.core.plan import Plan, PlanStatus
 from app.core.policy import Policy
-from app.core.targets import TargetDraft
+from app.core.targets import TargetDraft, Targets
 from app.core.trades import TradeSide
-from tests.builders import AS_OF, asset, propose, settled, snapshot
-from tests.core.samples import PROPERTY, SYMBOLS, costs, decimals, ledgers, policies, prices_of, targets
+from tests.builders import AS_OF, asset, propose, settled, snapshot, swinging
+from tests.core.samples import (
+    PROPERTY,
+    SYMBOLS,
+    band_kinds,
+    costs,
+    decimals,
+    every_band,
+    ledgers,
+    policies,
+    prices_of,
+    targets,
+)
 
 Wanted = dict[str, str | TargetDraft]
 SCOPES = st.sampled_from(PlanScope)
@@ -199,6 +211,43 @@ def test_a_plan_that_was_carried_out_leaves_only_crumbs(
     # With a smallest trade of a cent there is nothing left to do at all.
     cent = replace(policy, min_trade=Decimal("0.01"))
     assert propose(replace(settled(start, plan), policy=cent), scope).status is PlanStatus.NOTHING_TO_DO
+
+
+@PROPERTY
+@given(ledgers(), targets(bands=every_band()), every_band(), st.lists(costs(), min_size=5, max_size=5))
+def test_measuring_twice_gives_the_same(
+    ledger: dict[str, str], wanted: Wanted, default: Band, schedules: list[Costs]
+) -> None:
+    assets = [asset(symbol, costs=schedule) for symbol, schedule in zip(SYMBOLS, schedules, strict=True)]
+    start = snapshot(ledger, wanted, band=default, assets=assets, prices=prices_of(ledger))
+    start = replace(start, closes={symbol: swinging(str(place * 7)) for place, symbol in enumerate(SYMBOLS)})
+    first = measure(start, tracking=True)
+    assert first == measure(start, tracking=True)
+    assert digest(start) == digest(replace(start, closes=dict(reversed(list(start.closes.items())))))
+    assert (first.tracking_error is None) == (first.entries == ())
+    for entry in first.entries:
+        assert 0 <= entry.lower <= entry.target <= entry.upper <= 100
+    assert {key: worked.width for key, worked in bands_of(start, start.targets or Targets(())).items()} == {
+        entry.key: entry.width for entry in first.entries if entry.targeted
+    } or first.status is DriftStatus.NO_VALUE
+
+
+@PROPERTY
+@given(ledgers(), targets(), band_kinds(), decimals("0", "30", 3), st.booleans())
+def test_widening_a_band_never_adds_a_breach(
+    ledger: dict[str, str], wanted: Wanted, band: Band, more: Decimal, above: bool
+) -> None:
+    bare = {key: replace(draft, band=None) for key, draft in wanted.items() if isinstance(draft, TargetDraft)}
+    before = measure(snapshot(ledger, dict(bare), band=band, prices=prices_of(ledger)))
+    for entry in before.entries:
+        if entry.targeted:
+            down, up = entry.width.down + (0 if above else more), entry.width.up + (more if above else 0)
+            wide = two_sided(Side(BandKind.ABSOLUTE, absolute=down), Side(BandKind.ABSOLUTE, absolute=up))
+            widened = {**bare, entry.key: replace(bare[entry.key], band=wide)}
+            after = measure(snapshot(ledger, dict(widened), band=band, prices=prices_of(ledger)))
+            reached = next(one for one in after.entries if one.key == entry.key)
+            assert SEVERITY[reached.status] <= SEVERITY[entry.status]
+            assert after.breaches <= before.breaches
 
 
 @PROPERTY

@@ -3,31 +3,37 @@
 Where a source says the opposite of us (the sign of drift, what happens exactly on the edge), the docstring says so.
 """
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
 import pytest
 
-from app.core.bands import SMART, Band, Destination
-from app.core.drift import measure
+from app.core.bands import SMART, Band, BandKind, Destination, destination, share_kept
+from app.core.costs import Costs
+from app.core.drift import Snapshot, measure
 from app.core.errors import StaleData, TargetsSum
 from app.core.lots import GainTerm, term
 from app.core.money import plain
 from app.core.optimize.allocate import PlanScope
 from app.core.plan import PlanStatus
 from app.core.policy import Policy
+from app.core.stats import Volatility
+from app.core.targets import TargetDraft
 from tests.builders import (
     absolute,
     asset,
     bands_of,
     drifts,
     hybrid,
+    moving_band,
     propose,
     relative,
     skips,
     sleeve,
     snapshot,
     statuses,
+    swinging,
     trades,
     values,
     weights,
@@ -95,6 +101,53 @@ def test_d6_bank_of_baroda_brings_equity_back_to_seventy() -> None:
     assert sub.base == 700_000
     entry = sub.entries[0]
     assert [weight * 7000 for weight in (entry.lower, entry.target, entry.upper)] == [52_500, 70_000, 87_500]
+
+
+@pytest.mark.parametrize(
+    ("target", "volatility", "expected", "halfway"),
+    [("5.5", "10", "4.675..6.325", "5.0875 5.9125"), ("50", "10", "42.5..57.5", "46.25 53.75")],
+)
+def test_d8_bands_of_one_and_a_half_volatilities(target: str, volatility: str, expected: str, halfway: str) -> None:
+    """rebalance package, bands of 1.5 standard deviations: 5.5 % at 10 % is 4.675 to 6.325, destinations half way."""
+    entry, _ = measure(swung(target, target, volatility)).entries
+    assert f"{plain(entry.lower)}..{plain(entry.upper)}" == expected
+    assert entry.volatility == Volatility(Decimal(volatility), 250, 365)
+    share = share_kept(Destination.HALFWAY, Decimal(0))
+    aims = [destination(edge, entry.target, entry.width, share) for edge in (Decimal(0), Decimal(100))]
+    assert " ".join(map(plain, aims)) == halfway
+
+
+@pytest.mark.parametrize(
+    ("target", "actual", "volatility", "status"),
+    [
+        ("50", "66.7", "10", "BREACHED"),
+        ("50", "33.3", "40", "WITHIN"),  # 20 to 80
+        ("10", "11.5", "10", "WARNING"),  # exactly at the edge, where the package triggers and we do not
+    ],
+)
+def test_d8_what_is_out_of_a_volatility_band(target: str, actual: str, volatility: str, status: str) -> None:
+    """rebalance package: 66.7 against 50 at 10 % is out; 33.3 against 50 at 40 % is in."""
+    assert measure(swung(target, actual, volatility)).entries[0].status.value == status
+
+
+def swung(target: str, actual: str, volatility: str) -> Snapshot:
+    """A sleeve with a volatility band, and the rest."""
+    rest, other = (plain(100 - Decimal(percent)) for percent in (target, actual))
+    wanted: dict[str, str | TargetDraft] = {"A": sleeve(target, "A", band=moving_band()), "B": rest}
+    start = snapshot(f"{actual} A @ 1, {other} B @ 1", wanted)
+    return replace(start, closes={"A": swinging(volatility)})
+
+
+def test_cost_band_of_sixty_forty_is_two_points() -> None:
+    """60/40, aversion 5, a spread of 10 bp: 2.05 points; Vanguard's published threshold is 2."""
+    spread = Costs(half_spread=Decimal("0.0005"))
+    start = snapshot(
+        "60 STOCKS @ 1, 40 BONDS @ 1",
+        {"STOCKS": "60", "BONDS": "40"},
+        band=Band(BandKind.COST),
+        assets=[asset("STOCKS", costs=spread), asset("BONDS", costs=spread)],
+    )
+    assert bands_of(measure(start)) == {"STOCKS": "57.948029..62.051971", "BONDS": "37.948029..42.051971"}
 
 
 def test_d11_vanguard_200_175_trades_a_quarter_point() -> None:

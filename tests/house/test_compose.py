@@ -101,7 +101,9 @@ def test_only_the_api_is_reached_from_outside_and_only_from_this_machine() -> No
         "api": ["127.0.0.1:8000:8000"]
     }
     assert COMPOSE["networks"]["data"] == {"internal": True}
-    assert {name for name, service in SERVICES.items() if service["networks"] != ["data"]} == {"api"}
+    assert {name for name, service in SERVICES.items() if service["networks"] != ["data"]} == {
+        *("api", "worker-light", "worker-heavy")
+    }
 
 
 def test_there_are_no_default_secrets() -> None:

@@ -11,15 +11,14 @@ from app.embedded import Endpoints
 from tests.house.sources import Function, modules, texts_of
 
 # Rooms whose rows are nobody's, or everybody's: they take no owner.
-SHARED: Final = {f"app/store/{name}.py" for name in ("assets", "market", "clock", "scans", "owners")}
+SHARED: Final = {f"app/store/{name}.py" for name in ("assets", "closes", "market", "clock", "scans", "owners")}
 # Work over all owners is named so.
 OVER_ALL: Final = ("scan_", "relay_")
 # The position of the log in time, which is nobody's.
 NOBODYS: Final = {"app/store/events.py current_cursor", "app/store/events.py is_past"}
 # Statements by keys that were looked up for an owner, in the same transaction.
 BY_KEY: Final = {
-    "app/store/alerts.py _change": "alerts of the portfolios that were decided about, which were locked for it",
-    "app/store/alerts.py _tell": "heads of the portfolios of those alerts",
+    "app/store/alerts.py _watched": "which of the portfolios that were decided about, and locked for it, are active",
     "app/store/reading.py _load": "accounts of the heads that were asked for by owner, and lots of those accounts",
 }
 OWNED: Final = {

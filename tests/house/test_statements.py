@@ -27,13 +27,14 @@ SECRET = "kYq7vT2m9XwR4zB8nL1cD6fH3jP5sG0a"
 ENTER = 1
 SNAPSHOT = 4
 DRIFT = ENTER + SNAPSHOT
+CLOSES = 1
 SET_TARGETS = ENTER + 19
 PROPOSE = ENTER + 19
 CREATE = ENTER + 35
 IMPORT = ENTER + 29
 PRICES = ENTER + 2
 # As it raises alerts: two of these look for portfolios that a plan is to be proposed for.
-SCAN_CHUNK = 21
+SCAN_CHUNK = 25
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,20 @@ async def test_list_of_portfolios_with_drift_takes_no_more_for_twenty_than_for_o
         await portfolio(house)
     assert len((await house.ask(query))["portfolios"]["nodes"]) == 20
     assert await house.count(query) == DRIFT
+
+
+async def test_closes_take_one_more_for_however_many_portfolios(house: House) -> None:
+    query = "{ portfolios(first: 20) { nodes { drift { trackingError depositToBand { amount { amount } } } } } }"
+    await portfolio(house)
+    assert await house.count(query) == DRIFT + CLOSES
+    for _ in range(9):
+        await portfolio(house)
+    assert await house.count(query) == DRIFT + CLOSES
+    made = await portfolio(house)
+    moving: dict[str, Any] = {"volatility": {}}
+    await house.mutate("portfolioUpdate", portfolioId=made["id"], policy={"defaultBand": moving})
+    one = "query ($id: ID!) { portfolio(id: $id) { drift { status } } }"
+    assert await house.count(one, id=made["id"]) == DRIFT + CLOSES
 
 
 async def test_targets_are_set(house: House) -> None:

@@ -1,6 +1,7 @@
 """Migrations: fresh, on a populated database, twice at once; and models that match them."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -13,7 +14,7 @@ from tortoise.transactions import in_transaction
 from app.embedded import Endpoints
 from app.store import db
 
-NAMES = ["0001_initial", "0002_rules", "0006_scans"]
+NAMES = ["0001_initial", "0002_rules", "0003_prices", "0004_alerts", "0006_scans"]
 
 POPULATE = """
 INSERT INTO owners VALUES (1, '00000000-0000-0000-0000-000000000001', 'test', 'alice', now());
@@ -88,6 +89,38 @@ async def test_a_populated_database_ends_with_the_schema_of_a_fresh_one(
         schema[:] = [row for row in schema if "NOT NULL" not in row[3] and row[3] != "MAINTAIN"]
     assert found == fresh
     assert len(found) > 300
+
+
+ALERTED = """
+INSERT INTO alerts (
+    id, public_id, owner_id, portfolio_id, kind, key, severity, status, message, raised_at, escalated_at
+)
+    SELECT n, gen_random_uuid(), 1, 1, kind, key, 'CRITICAL', status, 'Old.', '2024-06-03T16:00Z', escalated_at
+    FROM (VALUES (1, 'DRIFT', 'AAPL', 'ACKNOWLEDGED', timestamptz '2024-06-03T18:00Z'),
+        (2, 'DATA_STALE', NULL, 'OPEN', NULL), (3, 'DRIFT', 'BND', 'RESOLVED', NULL)
+    ) AS n (n, kind, key, status, escalated_at);
+INSERT INTO drift_states VALUES (1, 'AAPL', 2, 2, 1, 0, '2024-06-03T18:00Z'), (1, 'BND', 0, 0, 0, 0, NULL),
+    (1, '', 1, 1, 0, 0, NULL);
+"""
+
+
+async def test_what_was_remembered_of_alerts_stays_and_data_alerts_begin_anew(empty_database: Endpoints) -> None:
+    url = empty_database.migrate_database_url
+    await migrate_to(url, "0002_rules")
+    connection = await asyncpg.connect(url)
+    await connection.execute(POPULATE)
+    await connection.execute(ALERTED)
+    await db.migrate(url)
+    told = datetime(2024, 6, 3, 18, tzinfo=UTC)
+    rows = await connection.fetch("SELECT key, peak, runs, told_at, acknowledged FROM drift_states ORDER BY key")
+    assert [tuple(row) for row in rows] == [("AAPL", 2, [0, 0, 0], told, True), ("BND", 0, [0, 0, 0], None, False)]
+    rows = await connection.fetch("SELECT kind, key, status FROM alerts ORDER BY id")
+    assert [tuple(row) for row in rows] == [
+        ("DRIFT", "AAPL", "ACKNOWLEDGED"),
+        ("DATA_STALE", None, "RESOLVED"),
+        ("DRIFT", "BND", "RESOLVED"),
+    ]
+    await connection.close()
 
 
 async def test_a_migration_that_fails_leaves_nothing(empty_database: Endpoints) -> None:

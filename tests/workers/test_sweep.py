@@ -3,9 +3,11 @@
 import asyncio
 from dataclasses import replace
 
-from app.actions import scans
-from app.context import Services
+from app.actions import alerts, scans
+from app.context import Services, new_uuid
+from app.core.alerts import DATA_KEY, Decision, SleeveState
 from app.core.scalars import write_instant
+from app.store.alerts import save_decision
 from app.store.db import Store
 from tests.builders import AS_OF
 from tests.store.world import World
@@ -28,6 +30,22 @@ async def test_the_sweeper_sweeps_again_and_again(services: Services, world: Wor
         await until(put_back)
     sweeping.cancel()
     await asyncio.gather(sweeping, return_exceptions=True)
+
+
+async def test_the_sweeper_raises_what_a_crash_left_once_no_scan_is_about_to(services: Services, world: World) -> None:
+    kept = await world.find(await keep(world))
+    await scans.tick(services)
+    state = SleeveState(1, 1, told_at=AS_OF, symbols=("AAPL",))
+    async with world.writing() as tx:
+        decision = Decision({DATA_KEY: state}, (), ())
+        await save_decision(world.owner_id, tx, kept.row.id, decision, now=AS_OF, new_uuid=new_uuid)
+    told = "SELECT count(*) FROM outbox WHERE topic = 'alert'"
+    await alerts.sweep(services)
+    assert await world.sql(told) == 0
+    await world.sql("UPDATE scan_runs SET started_at = started_at - interval '61 s'")
+    for _ in range(2):
+        await alerts.sweep(services)
+        assert await world.sql(told) == 1
 
 
 async def test_the_sweeper_outlives_a_database_that_is_away(services: Services) -> None:

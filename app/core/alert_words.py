@@ -1,0 +1,99 @@
+"""What alerts say: sentences with their numbers, for a person."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from app.core.drift import DriftStatus, Entry, Report
+from app.core.money import HUNDRED, plain, quotient, round_half_even
+from app.core.portfolio import PortfolioStatus
+
+SYMBOLS_MAX: Final = 10
+SENTENCE_MONEY_PLACES: Final = 2
+
+OUTSIDE: Final = {1: "nearly outside", 2: "outside", 3: "outside by more than the band itself"}
+STILL: Final = {0: "only just inside", **{level: f"still {text}" for level, text in OUTSIDE.items()}}
+BACK: Final = "back inside"
+NO_WARNINGS: Final = "no longer alerted, as the policy asks for no warnings"
+
+PAUSED: Final = {
+    PortfolioStatus.PAUSED: "The portfolio is paused; nothing is watched until it is active again.",
+    PortfolioStatus.ARCHIVED: "The portfolio is archived; nothing is watched until it is active again.",
+}
+PLAN_OVER: Final = {
+    "EXPIRED": "The plan has expired; its prices are too old to act on.",
+    "SUPERSEDED": "The plan is superseded: targets, holdings or policy changed, or a newer plan was made.",
+}
+
+
+def of_sleeve(entry: Entry, where: str) -> str:
+    """Say where a sleeve or a holding stands."""
+    return (
+        f"{entry.key} is at {plain(entry.actual)} %, target {plain(entry.target)} %, "
+        f"band {plain(entry.lower)} to {plain(entry.upper)} %: {where}."
+    )
+
+
+def of_untargeted(entry: Entry, currency: str, where: str) -> str:
+    """Say how much is held without a target, and what to do."""
+    worth = plain(round_half_even(entry.value, SENTENCE_MONEY_PLACES))
+    return (
+        f"{entry.key} has no target and is {plain(entry.actual)} % ({worth} {currency}) of what is weighed; up to "
+        f"{plain(entry.upper)} % is tolerated: {where}. Give it a target or sell it."
+    )
+
+
+def of_whole(gap: Decimal, edge: Decimal, report: Report, where: str) -> str:
+    """Say how much of a portfolio would have to change hands; both in hundredths of money."""
+    assert report.base is not None
+    needed, limit = (plain(quotient(number, report.base, 6)) for number in (gap, edge))
+    worth = plain(round_half_even(gap / HUNDRED, SENTENCE_MONEY_PLACES))
+    return (
+        f"{needed} % of the portfolio ({worth} {report.valuation.base_currency}) would have to change hands to reach "
+        f"its targets, limit {limit} %: {where}."
+    )
+
+
+def of_ended(key: str | None, status: DriftStatus) -> str:
+    """Say why something is watched no more."""
+    if status is DriftStatus.NO_TARGETS:
+        return "The portfolio has no targets any more."
+    if status is DriftStatus.NO_VALUE:
+        return "The portfolio holds nothing that can be weighed any more."
+    if key is None:
+        return "The policy has no limit for the portfolio as a whole any more."
+    return f"{key} is no longer measured by itself."
+
+
+def of_outage(portfolios: int, symbols: Sequence[str], since: datetime) -> str:
+    """Say whose drift cannot be judged, since when, and for want of which prices."""
+    named = ", ".join(symbols[:SYMBOLS_MAX])
+    more = f" and {len(symbols) - SYMBOLS_MAX} more" if len(symbols) > SYMBOLS_MAX else ""
+    whose = "one portfolio" if portfolios == 1 else f"{portfolios} portfolios"
+    return f"Drift of {whose} cannot be judged since {instant(since)}: no fresh price for {named}{more}."
+
+
+def of_outage_over(since: datetime, now: datetime) -> str:
+    """Say that no portfolio waits for prices: they came, or what waited has no targets or is not watched any more."""
+    return f"No portfolio that is watched lacks a fresh price any more, after {duration(now - since)}."
+
+
+def of_plan(trades: int, until: datetime) -> str:
+    """Say what is ready, and how long it is good."""
+    count = "one trade" if trades == 1 else f"{trades} trades"
+    return f"A plan of {count} is ready to be looked at; it may be approved until {instant(until)}."
+
+
+def instant(at: datetime) -> str:
+    """Write an instant to the minute."""
+    return f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def duration(length: timedelta) -> str:
+    """Write how long something took, rounded down: minutes below two hours, hours below two days, else days."""
+    minutes = length // timedelta(minutes=1)
+    for size, name in ((1440, "days"), (60, "hours")):
+        if minutes >= 2 * size:
+            return f"{minutes // size} {name}"
+    return "one minute" if minutes == 1 else f"{minutes} minutes"

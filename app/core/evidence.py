@@ -1,0 +1,153 @@
+"""What a band rests on beside its target: how much its assets move, and what crossing it costs.
+
+The costs of the side above the target hold the tax on the lots that would go, chosen as planning chooses them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal, localcontext
+from functools import cached_property
+
+from app.core import bands, lots
+from app.core.bands import Evidence, SideCosts, Worked
+from app.core.costs import Costs
+from app.core.money import HUNDRED, ONE, QUANTITY_PLACES, ROUNDED, ZERO, quotient
+from app.core.policy import Policy
+from app.core.portfolio import AccountKind, Asset, Holding, Market, Portfolio, Rates, TaxLot
+from app.core.stats import Closes, Volatility, compounded, volatility
+from app.core.targets import CASH, Target
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What bands of one portfolio stand on. `base` is what weights are a share of; 0 where it is not known."""
+
+    portfolio: Portfolio
+    policy: Policy
+    market: Market
+    closes: Mapping[str, Closes]
+    as_of: datetime
+    base: Decimal
+
+    @cached_property
+    def rates(self) -> Rates:
+        return Rates(self.market, self.portfolio.base_currency)
+
+    @cached_property
+    def taxable(self) -> frozenset[str]:
+        """The accounts whose gains are taxed."""
+        accounts = self.portfolio.accounts
+        return frozenset(account.id for account in accounts if account.kind is AccountKind.TAXABLE)
+
+
+def band_of(ground: Ground, target: Target, holdings: Sequence[Holding]) -> Worked:
+    """Return how the band of a sleeve works out: its own, or the policy's default; `holdings` are the sleeve's."""
+    band = target.band or ground.policy.default_band
+    if not bands.needs_evidence(band) or target.key == CASH or not ZERO < target.percent < HUNDRED:
+        return bands.work_out(band, target.percent)
+    mix = values_by_asset(holdings)
+    first = first_asset(target.assets, mix, ground.market)
+    if first is None:
+        return bands.work_out(band, target.percent)
+    held = [(ground.market.assets[asset_id], worth) for asset_id, worth in mix.items()] or [(first, ONE)]
+    with localcontext(ROUNDED):  # what comes out is quantised: costs here, the half-width in the band
+        evidence = Evidence(
+            {days: _volatility(ground, held, days) for days in bands.windows_of(band)},
+            _side_costs([first.costs], ground.base, first.costs.rate + first.costs.half_spread),
+            _selling(ground, target, holdings, first),
+            ground.policy.risk_aversion,
+        )
+    return bands.work_out(band, target.percent, evidence)
+
+
+def values_by_asset(holdings: Iterable[Holding]) -> dict[str, Decimal]:
+    """Return what is held of each asset, money, over all accounts."""
+    values: dict[str, Decimal] = {}
+    for holding in holdings:
+        values[holding.asset.id] = ROUNDED.add(values.get(holding.asset.id, ZERO), holding.value or ZERO)
+    return values
+
+
+def first_asset(named: Sequence[str], mix: Mapping[str, Decimal], market: Market) -> Asset | None:
+    """Return the asset that is bought for a sleeve: the first named, or its largest holding when it names a class."""
+    if named:
+        return market.assets[named[0]]
+    held = sorted(mix, key=lambda asset_id: (-mix[asset_id], market.assets[asset_id].symbol))
+    return market.assets[held[0]] if held else None
+
+
+def closes_in(ground: Ground, asset: Asset, window_days: int) -> Closes:
+    """Return the closes of an asset in the base currency, of a window that ends before the day of `as_of`.
+
+    Each close is compounded with those of the rates on its currency's path to the base currency, as `Rates` finds it.
+    Without a path, or without closes of a leg, there are none.
+    """
+    found = ground.rates.find(asset.currency)
+    if found is None:
+        return Closes()
+    legs, at = [], asset.currency
+    for leg in found[1]:
+        inverse = leg.symbol != at
+        legs.append((ground.closes.get(leg.id, Closes()), inverse))
+        at = leg.symbol if inverse else leg.currency
+    in_base = compounded(ground.closes.get(asset.id, Closes()), *legs)
+    return in_base.since(ground.as_of.date() - timedelta(days=window_days))
+
+
+def _volatility(ground: Ground, held: Sequence[tuple[Asset, Decimal]], window_days: int) -> Volatility:
+    return volatility([(closes_in(ground, asset, window_days), worth) for asset, worth in held], window_days)
+
+
+def _side_costs(schedules: Iterable[Costs], base: Decimal, rate: Decimal) -> SideCosts:
+    """Return the costs of a side: an order's fee is at least its fixed fee and its minimum, for each asset traded."""
+    fixed = sum((max(costs.fixed, costs.minimum) for costs in schedules), ZERO)
+    return SideCosts(rate, quotient(fixed, base, QUANTITY_PLACES) if base > ZERO else ZERO)
+
+
+def _selling(ground: Ground, target: Target, holdings: Sequence[Holding], first: Asset) -> SideCosts:
+    """Return what selling down to the target costs: half the spread and fees of what would go, and the tax on it.
+
+    The lots that go are those of the sale from the actual weight to the target, in the order of the policy's lot
+    method over all accounts; the first lot of it where there is nothing to sell. The rate is costs and tax over
+    proceeds, half-even to 18 decimals; tax = sum of rate(term) x gain over taxable lots, never below 0.
+    """
+    ordered = _ordered(ground, holdings)
+    if not ordered:
+        return _side_costs([first.costs], ground.base, first.costs.rate + first.costs.half_spread)
+    over = sum((worth for _, _, worth in ordered), ZERO) - target.percent * ground.base / HUNDRED
+    left = over if over > ZERO else ordered[0][2]
+    raised, paid, tax = ZERO, ZERO, ZERO
+    sold: dict[str, Costs] = {}
+    for holding, lot, worth in ordered:
+        part = min(left, worth)
+        if part <= ZERO:
+            break
+        costs = sold.setdefault(holding.asset.id, holding.asset.costs)
+        paid += part * (costs.rate + costs.half_spread)
+        tax += _tax(ground, holding, lot, part, worth)
+        raised += part
+        left -= part
+    return _side_costs(sold.values(), ground.base, quotient(paid + max(ZERO, tax), raised, QUANTITY_PLACES))
+
+
+def _ordered(ground: Ground, holdings: Sequence[Holding]) -> list[tuple[Holding, TaxLot, Decimal]]:
+    """Return lots in the order a sale takes them, each with its holding and what it is worth."""
+    policy, today = ground.policy, ground.as_of.date()
+    found = []
+    for holding in holdings:
+        unit = (holding.value or ZERO) / holding.quantity
+        for lot in holding.lots if unit else ():
+            taxable = holding.account_id in ground.taxable
+            key = lots.sale_key(lot, policy.lot_method, unit, policy, today, taxable=taxable)
+            found.append((key, holding, lot, lot.quantity * unit))
+    found.sort(key=lambda one: one[0])
+    return [(holding, lot, worth) for _, holding, lot, worth in found]
+
+
+def _tax(ground: Ground, holding: Holding, lot: TaxLot, part: Decimal, worth: Decimal) -> Decimal:
+    """Return the tax on a part of a lot, both given by what they are worth; negative for a loss."""
+    if holding.account_id not in ground.taxable:
+        return ZERO
+    rate = lots.tax_rate(lots.term(lot.holding_from, ground.as_of.date()), ground.policy)
+    return rate * (part - lot.basis * part / worth) / HUNDRED

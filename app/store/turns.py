@@ -1,0 +1,20 @@
+"""Turns: who changes the same thing waits here, before its transaction's first write.
+
+Events are told in the order of transaction numbers, and whoever waits for a row has its number already. The two keys
+of these advisory locks are of a space of their own, so no lock with one key meets them.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from app.store.db import Tx
+
+PORTFOLIO: Final = 1
+OWNER: Final = 2
+KEYS: Final = 2147483647
+
+
+async def scan_take_turns(tx: Tx, what: int, row_ids: Iterable[int]) -> None:
+    """Wait for the other writers of portfolios or owners, always in one order, and keep them waiting until the end."""
+    keys = sorted({row_id % KEYS for row_id in row_ids})
+    await tx.execute("SELECT pg_advisory_xact_lock($1, key) FROM unnest($2::int[]) AS key", what, keys)
