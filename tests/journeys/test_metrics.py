@@ -26,7 +26,7 @@ async def test_the_age_of_the_oldest_hour_rises_while_nobody_works_and_falls_whe
         async with fragile.steelyard.services() as services:
             await later(services)
         ages.append(scrape(fragile)[OLDEST])
-    assert ages == [0, 3600, 7200]
+    assert [age // 3600 for age in ages] == [0, 1, 2]
     fragile.worker()
 
     async def fallen() -> bool:

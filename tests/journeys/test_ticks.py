@@ -5,7 +5,7 @@ import redis
 from app.actions import ticks
 from tests.journeys.fragile import GO_ON_S, PORTFOLIOS, Fragile
 
-LOGS = "SELECT count(*) FROM drift_logs"
+LOGS = "SELECT bucket, count(*) FROM drift_logs GROUP BY bucket ORDER BY bucket DESC LIMIT 1"
 
 
 async def test_a_price_is_told_at_once_to_all_whom_it_concerns_and_leaves_no_log(fragile: Fragile) -> None:
