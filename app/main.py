@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 from app import logs
 from app import settings as settings_module
 from app.actions.live import Hub
-from app.api import auth, rest
+from app.api import auth, metrics, rest
 from app.api.edge import Edge, problem
 from app.api.graphql import GraphQLApp
 from app.api.schema import make_schema
@@ -47,6 +47,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
                 WebSocketRoute("/graphql", graphql),
                 *rest.routes(services, verifier, hub),
                 Route("/readyz", _ready(services)),
+                *metrics.routes(services, hub),
             ]
             _before_stopping(hub.closing.set)
             try:

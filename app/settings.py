@@ -96,6 +96,7 @@ class Settings(BaseSettings):
     storm_digest_s: int = Field(
         default=30, ge=0, le=3600, description="How long after the first alert beyond those their digest is sent."
     )
+    metrics: bool = Field(default=True, description="Answer GET /metrics, which needs no token, for Prometheus.")
 
     db_pool: int = Field(default=10, ge=1, le=200, description="Most database connections of one process.")
     light_jobs: int = Field(default=10, ge=1, le=100, description="Light jobs at once in one worker.")

@@ -23,12 +23,12 @@ from app.bus.worker import Worker, make_worker, run_workers
 from app.context import Services, on_thread, open_services
 from app.core.errors import SteelyardError
 from app.settings import Settings
-from workers import optimize, scan
+from workers import optimize, scan, ticks
 from workers.deliver import deliver_forever
 from workers.sweep import sweep_forever
 
 QUEUES: Final = {"light": (LIGHT,), "heavy": (HEAVY,), "all": (LIGHT, HEAVY)}
-LIGHT_JOBS: Final = (scan.scan_tick, scan.scan_chunk)
+LIGHT_JOBS: Final = (scan.scan_tick, scan.scan_chunk, ticks.prices_tick)
 HEAVY_JOBS: Final = (optimize.plan_compute,)
 MINUTE_S: Final = 60
 

@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from app.actions import alerts, keep, plans, relay, scans
+from app.actions import alerts, keep, plans, proposals, relay, scans, ticks
 from app.actions.access import Unavailable
 from app.context import Services
 
@@ -16,9 +16,11 @@ async def sweep_forever(services: Services) -> None:
     while True:
         try:
             await scans.sweep(services)
+            await ticks.sweep(services)
             await plans.scan_unfinished(services)
             await plans.scan_expire(services)
             await alerts.sweep(services)
+            await proposals.scan_propose(services)
             await relay.relay_trim(services)
             await keep.tidy(services)
         except Unavailable as error:

@@ -1,4 +1,4 @@
-"""Following what happens: one reader a process watches the event log and wakes the subscribers it concerns.
+"""Following what happens: one reader a process watches events and prices and wakes the subscribers they concern.
 
 Redis only nudges: the reader looks when it is nudged, and by itself every `event_poll_s`. A subscriber that is woken
 reads its own events after its own cursor, at its own pace, so a slow one costs no memory and misses nothing.
@@ -32,6 +32,8 @@ class Hub:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._waiting: dict[int, set[asyncio.Event]] = defaultdict(set)
+        self._resting: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._looking: set[asyncio.Event] = set()
         self._nudged = asyncio.Event()
         self.closing = asyncio.Event()
         """Set when the process is about to stop: streams are cut then, so that clients go on elsewhere."""
@@ -53,6 +55,30 @@ class Hub:
             self._waiting[owner_id].discard(wake)
             if not self._waiting[owner_id]:
                 del self._waiting[owner_id]
+
+    @contextmanager
+    def rest(self, wake: asyncio.Event) -> Iterator["Rest"]:
+        """Let an event be set also when the price of something it rests on has changed; say what by the value."""
+        rest = Rest(wake, self._resting)
+        try:
+            yield rest
+        finally:
+            rest.on(frozenset())
+
+    @contextmanager
+    def look_along(self) -> Iterator[asyncio.Event]:
+        """Yield an event that is set whenever the reader has looked: a few times a second at most, if all is quiet."""
+        wake = asyncio.Event()
+        self._looking.add(wake)
+        try:
+            yield wake
+        finally:
+            self._looking.discard(wake)
+
+    @property
+    def streams(self) -> int:
+        """How many subscribers wait for news."""
+        return sum(map(len, self._waiting.values())) + len(self._looking)
 
     async def _follow_nudges(self) -> None:
         while True:
@@ -84,11 +110,32 @@ class Hub:
         async with self._services.store.shared() as tx:
             start = cursor or await events.current_cursor(tx)
             owners, reached, pending = await events.relay_owners_since(tx, start)
+            assets = await events.relay_assets_since(tx, start) if self._resting else set()
         # At the start, and after an outage, everybody looks for themselves.
-        for owner_id in list(self._waiting) if cursor is None else owners:
-            for wake in self._waiting.get(owner_id, ()):
-                wake.set()
+        found = [self._waiting.get(owner, set()) for owner in (list(self._waiting) if cursor is None else owners)]
+        found += [self._resting.get(asset, set()) for asset in assets]
+        for wake in (*self._looking, *(wake for waiting in found for wake in waiting)):
+            wake.set()
         return reached, pending
+
+
+class Rest:
+    """The assets that one subscriber rests on; each of them knows whom to wake."""
+
+    def __init__(self, wake: asyncio.Event, resting: dict[str, set[asyncio.Event]]) -> None:
+        self._wake, self._resting = wake, resting
+        self._assets: frozenset[str] = frozenset()
+
+    def on(self, asset_ids: frozenset[str]) -> bool:
+        """Rest on exactly these; return whether some are new, whose price may have changed before this."""
+        before, self._assets = self._assets, asset_ids
+        for asset_id in before - asset_ids:
+            self._resting[asset_id].discard(self._wake)
+            if not self._resting[asset_id]:
+                del self._resting[asset_id]
+        for asset_id in asset_ids - before:
+            self._resting[asset_id].add(self._wake)
+        return not asset_ids <= before
 
 
 async def follow(

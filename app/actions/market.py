@@ -1,11 +1,13 @@
 """Assets and prices, written by operators for everybody."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
+from app.actions import ticks
 from app.actions.pages import Page, id_of, key_of, page_of
 from app.context import Context
 from app.core import ids
@@ -40,7 +42,7 @@ async def save_asset(context: Context, asset: Asset) -> tuple[Asset, Price | Non
 
 
 async def record_prices(context: Context, drafts: Sequence[PriceDraft]) -> int:
-    """Record prices of known assets, all or none; the latest of an asset counts from now on."""
+    """Record prices of known assets, all or none; the latest of an asset counts from now on, and may alert at once."""
     context.require_operator()
     if not drafts:
         raise Required("no prices are given", ["prices"])
@@ -49,7 +51,9 @@ async def record_prices(context: Context, drafts: Sequence[PriceDraft]) -> int:
     async with context.store.shared() as tx:
         names = await assets.load_assets_by_symbol(tx, sorted({draft.symbol for draft in drafts}))
         quotes = [_quote(draft, names, context.now, place) for place, draft in enumerate(drafts)]
-        return await assets.record_prices(tx, quotes, context.now)
+        recorded = await assets.record_prices(tx, quotes, context.now)
+    await asyncio.gather(ticks.enqueue(context), context.bus.nudge("price", [context.owner_id]))
+    return recorded
 
 
 def _quote(draft: PriceDraft, names: dict[str, Asset], now: datetime, place: int) -> Quote:

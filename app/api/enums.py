@@ -1,10 +1,11 @@
-"""Core's enumerations as the schema shows them: the same members, every one described."""
+"""Enumerations as the schema shows them: the same members, every one described."""
 
 from enum import Enum
 from typing import Any, TypeVar
 
 import strawberry
 
+from app.actions import scans
 from app.core import alerts, bands, drift, health, hooks, lots, plan, policy, portfolio, trades
 from app.core.optimize import allocate
 
@@ -188,4 +189,17 @@ _show(
     DELIVERED="It arrived.",
     DEAD="It was tried for 3 days; `deliveriesReplay` sends it again.",
     CANCELLED="It will not be sent: its webhook was deleted, or its mailbox changed.",
+)
+_show(
+    scans.ScanKind,
+    "Whether a bucket of the health monitor was scanned in its time.",
+    SCHEDULED="In its time.",
+    CATCH_UP="After an outage, as of an instant in it and at the prices of then; nobody is alerted by it.",
+)
+_show(
+    scans.ScanStatus,
+    "How far a run of the health monitor has got.",
+    RUNNING="Portfolios are being measured.",
+    DONE="All were.",
+    MISSED="Nobody measured in its time, and no prices of then are stored; nothing will be filled in.",
 )

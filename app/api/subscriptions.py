@@ -6,10 +6,13 @@ from typing import Annotated
 import strawberry
 from strawberry import ID
 
-from app.actions import alerts, plans
+from app.actions import alerts, following, plans, scans
+from app.api.scalars import Duration
 from app.api.types_alert import DriftAlertEvent, alert_of
+from app.api.types_drift import Drift
 from app.api.types_plan import RebalancePlan, plan_of
 from app.api.types_portfolio import CallerInfo
+from app.api.types_scan import HealthScan, scan_of
 from app.core.alerts import AlertSeverity
 
 
@@ -46,3 +49,30 @@ class Subscription:
         async for plan in plans.stream(context, info.context.hub, plan_id):
             info.context.check_token()
             yield plan_of(plan)
+
+    @strawberry.subscription(
+        description="Drift of a portfolio: as it is now, then every change, when its targets, holdings or policy do, "
+        "or the price of something it rests on, or when a price has become too old. At most one answer in each `every`."
+    )
+    async def drift_updated(
+        self,
+        info: CallerInfo,
+        portfolio_id: Annotated[ID, strawberry.argument(description="Global id of the portfolio.")],
+        every: Annotated[
+            Duration, strawberry.argument(description="Least time between two answers, from PT1S to PT1H.")
+        ] = Duration(1),
+    ) -> AsyncIterator[Drift]:
+        context = await info.context.context()
+        async for report in following.drift(context, info.context.hub, portfolio_id, every):
+            info.context.check_token()
+            yield Drift.of(report)
+
+    @strawberry.subscription(
+        description="The newest run of the health monitor: as it is now, then every change of it, or of a newer one, "
+        "for ever. Needs the role operator."
+    )
+    async def scan_updated(self, info: CallerInfo) -> AsyncIterator[HealthScan]:
+        context = await info.context.context()
+        async for run in scans.stream(context, info.context.hub):
+            info.context.check_token()
+            yield scan_of(run)

@@ -9,11 +9,13 @@ HEAVY = "steelyard:heavy"
 
 SCAN_TICK = "scan_tick"
 SCAN_CHUNK = "scan_chunk"
+PRICES_TICK = "prices_tick"
 PLAN_COMPUTE = "plan_compute"
 
 QUEUE_OF = {
     SCAN_TICK: LIGHT,
     SCAN_CHUNK: LIGHT,
+    PRICES_TICK: LIGHT,
     PLAN_COMPUTE: HEAVY,
 }
 

@@ -208,6 +208,19 @@ def holdings_of(portfolio: Portfolio) -> Iterator[tuple[str, str, tuple[TaxLot, 
             yield account.id, asset_id, tuple(lots)
 
 
+def rests_on(portfolio: Portfolio, market: Market) -> frozenset[str]:
+    """Return the ids of the assets whose price may change what the portfolio is worth, among those of the market.
+
+    What is held, and every rate that may be on the way to the base currency from another one in which something is.
+    """
+    held = {asset_id for _, asset_id, _ in holdings_of(portfolio)}
+    currencies = {market.assets[asset_id].currency for asset_id in held}
+    currencies.update(currency for account in portfolio.accounts for currency in account.cash)
+    ways = [{currency, portfolio.base_currency, PIVOT} for currency in currencies - {portfolio.base_currency}]
+    rates = (asset for asset in market.assets.values() if asset.asset_class is AssetClass.CASH)
+    return frozenset(held | {rate.id for rate in rates if any({rate.symbol, rate.currency} <= way for way in ways)})
+
+
 @exactly
 def value(
     portfolio: Portfolio, market: Market, max_price_age_s: Mapping[AssetClass, int], as_of: datetime

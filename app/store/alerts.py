@@ -26,8 +26,6 @@ from app.store.alert_rows import Alert as Alert
 from app.store.alert_rows import alert_of_payload as alert_of_payload
 from app.store.db import Tx
 
-_TURN: Final = 0x5354_4545_4C41_4C52  # any fixed number; advisory locks are per database
-
 
 @dataclass(frozen=True, slots=True)
 class Decided:
@@ -38,13 +36,9 @@ class Decided:
     decision: Decision
 
 
-async def scan_take_turn(tx: Tx) -> None:
-    """Begin a transaction that decides, before its first write, so that nobody acknowledges an alert beside it.
-
-    Events are told in the order in which their transactions began to write: of an alert that is acknowledged and then
-    resolved side by side, the end could be told first.
-    """
-    await tx.execute("SELECT pg_advisory_xact_lock_shared($1)", _TURN)
+async def scan_take_turn(tx: Tx, portfolio_row_ids: Sequence[int]) -> None:
+    """Begin a transaction that decides about portfolios, before its first write: nobody else writes about them."""
+    await turns.scan_take_turns(tx, turns.PORTFOLIO, portfolio_row_ids)
 
 
 async def load_states(owner_id: int, tx: Tx, portfolio_row_id: int) -> dict[str, SleeveState]:
@@ -253,15 +247,14 @@ async def _take_turn_of(owner_id: int, tx: Tx, alert_id: str) -> None:
     """Wait, before the first write, for whoever may change an alert: writers of its portfolio, scans and ticks."""
     await tx.execute(
         f"""
-        SELECT pg_advisory_xact_lock(
-            CASE WHEN portfolio_id IS NULL THEN {turns.OWNER} ELSE {turns.PORTFOLIO} END,
-            (coalesce(portfolio_id, owner_id) % {turns.KEYS})::int
-        ) FROM alerts WHERE owner_id = $1 AND public_id = $2
+        SELECT CASE WHEN portfolio_id IS NULL
+            THEN pg_advisory_xact_lock({turns.OWNER}, {turns.key(turns.OWNER, "owner_id")})
+            ELSE pg_advisory_xact_lock({turns.PORTFOLIO}, {turns.key(turns.PORTFOLIO, "portfolio_id")})
+        END FROM alerts WHERE owner_id = $1 AND public_id = $2
         """,
         owner_id,
         ids.decode(ids.ALERT, alert_id),
     )
-    await tx.execute("SELECT pg_advisory_xact_lock($1)", _TURN)
 
 
 async def _said(owner_id: int, tx: Tx, alert_id: str, row: asyncpg.Record | None, what: str, now: datetime) -> Alert:

@@ -197,7 +197,7 @@ async def record_prices(tx: Tx, quotes: Sequence[Quote], now: datetime) -> int:
             ORDER BY asset_id, priced_at DESC
             ON CONFLICT (asset_id) DO UPDATE SET
                 price = excluded.price, priced_at = excluded.priced_at, source = excluded.source,
-                recorded_at = excluded.recorded_at
+                recorded_at = excluded.recorded_at, xid = pg_current_xact_id()
             WHERE p.priced_at <= excluded.priced_at
         ), days AS (
             INSERT INTO price_days AS p (asset_id, day, price, priced_at)

@@ -149,6 +149,15 @@ async def relay_owners_since(tx: Tx, cursor: str) -> tuple[set[int], str, bool]:
     return set(row["owners"] or ()), _cursor_of(row["xmin"], 0), row["pending"]
 
 
+async def relay_assets_since(tx: Tx, cursor: str) -> set[str]:
+    """Return the assets, by public id, with a price that was written after a cursor; one may come up again once."""
+    rows = await tx.fetch(
+        "SELECT a.public_id FROM prices p JOIN assets a ON a.id = p.asset_id WHERE p.xid >= $1::text::xid8",
+        _place_of(cursor)[0],
+    )
+    return {ids.encode(ids.ASSET, row["public_id"]) for row in rows}
+
+
 def _cursor_of(xid: str, event_id: int) -> str:
     return urlsafe_b64encode(f"{xid}.{event_id}".encode()).decode().rstrip("=")
 

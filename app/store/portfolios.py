@@ -93,7 +93,7 @@ async def load_portfolio(owner_id: int, tx: Tx, portfolio_id: str) -> StoredPort
 
 # Writers queue for a portfolio here, and not for its row: see `turns`.
 _TURN: Final = f"""
-    SELECT id, pg_advisory_xact_lock({turns.PORTFOLIO}, (id % {turns.KEYS})::int)
+    SELECT id, pg_advisory_xact_lock({turns.PORTFOLIO}, {turns.key(turns.PORTFOLIO, "id")})
     FROM portfolios WHERE owner_id = $1 AND public_id = $2
 """
 

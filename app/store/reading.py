@@ -76,6 +76,12 @@ async def _with_closes(tx: Tx, loaded: Sequence[Loaded]) -> list[Loaded]:
     return [replace(one, snapshot=snapshot) for one, snapshot in zip(loaded, snapshots, strict=True)]
 
 
+async def scan_snapshots_now(tx: Tx, portfolio_row_ids: Sequence[int], as_of: datetime) -> list[Loaded]:
+    """Return those of these portfolios that are active, all owners', at the latest prices."""
+    heads = await tx.fetch(f"{_HEADS} WHERE p.id = ANY ($1) AND p.status = 'ACTIVE' ORDER BY p.id", portfolio_row_ids)
+    return await _with_closes(tx, await _load(tx, heads, as_of, _LATEST))
+
+
 async def _load(
     tx: Tx, heads: Sequence[asyncpg.Record], as_of: datetime, prices: str, *price_arguments: object
 ) -> list[Loaded]:

@@ -21,6 +21,14 @@ class ScanStatus(Enum):
 
     RUNNING = "RUNNING"
     DONE = "DONE"
+    MISSED = "MISSED"
+
+
+class ScanKind(Enum):
+    """Whether a bucket was scanned in its time, or made up for afterwards."""
+
+    SCHEDULED = "SCHEDULED"
+    CATCH_UP = "CATCH_UP"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +38,14 @@ class Run:
     id: str
     bucket: datetime
     as_of: datetime
+    kind: ScanKind
     status: ScanStatus
     period_s: int
     started_at: datetime
     ended_at: datetime | None
     due: int
+    chunks: int
+    chunks_done: int
     scanned: int
     breached: int
     alerts: int
@@ -43,13 +54,15 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Portfolios of a range of rows that one job measures, as of the run's instant."""
+    """Portfolios of a range of rows that one job measures, as of the run's instant; `xid` is who opened the run."""
 
     bucket: datetime
     number: int
     from_id: int
     to_id: int
     as_of: datetime
+    kind: ScanKind
+    xid: str
 
 
 async def open_run(
@@ -61,12 +74,19 @@ async def open_run(
     now: datetime,
     new_uuid: Callable[[], UUID],
 ) -> bool:
-    """Start the scan of a bucket: chunks of at most `chunk` active portfolios, and prices. False if it was before."""
+    """Start the scan of a bucket: chunks of at most `chunk` active portfolios, and prices. False if it was before.
+
+    Where buckets between the run before it and this one have no run, the row says from which on.
+    """
     claimed = await tx.value(
         """
-        INSERT INTO scan_runs (
-            public_id, bucket, as_of, status, period_s, started_at, due
-        ) VALUES ($1, $2, $3, 'RUNNING', $4, $5, 0)
+        INSERT INTO scan_runs (public_id, bucket, as_of, status, period_s, started_at, due, gap_from)
+        VALUES ($1, $2, $3, 'RUNNING', $4, $5, 0, (
+            SELECT CASE WHEN following < $2 THEN following END FROM (
+                SELECT to_timestamp(ceil((extract(epoch FROM bucket) + period_s) / $4::int) * $4::int) AS following
+                FROM scan_runs WHERE bucket < $2 ORDER BY bucket DESC LIMIT 1
+            ) AS before
+        ))
         ON CONFLICT (bucket) DO NOTHING RETURNING id
         """,
         new_uuid(),
@@ -77,20 +97,7 @@ async def open_run(
     )
     if claimed is None:
         return False
-    await tx.execute("SELECT ensure_drift_partition($1)", bucket)
-    await tx.execute(
-        """
-        WITH numbered AS (
-            SELECT id, (row_number() OVER (ORDER BY id) - 1) / $2 AS number FROM portfolios WHERE status = 'ACTIVE'
-        ), chunks AS (
-            INSERT INTO scan_chunks (bucket, number, from_id, to_id)
-            SELECT $1, number, min(id), max(id) FROM numbered GROUP BY number
-        )
-        UPDATE scan_runs SET due = (SELECT count(*) FROM numbered) WHERE bucket = $1
-        """,
-        bucket,
-        chunk,
-    )
+    await cut_chunks(tx, bucket, chunk)
     await tx.execute(
         """
         INSERT INTO scan_prices (bucket, asset_id, price, priced_at, source)
@@ -99,6 +106,26 @@ async def open_run(
         bucket,
     )
     return True
+
+
+async def cut_chunks(tx: Tx, bucket: datetime, chunk: int, existed_at: datetime | None = None) -> None:
+    """Fix the chunks of a run just opened: active portfolios, those that existed at an instant when one is given."""
+    await tx.execute("SELECT ensure_drift_partition($1)", bucket)
+    await tx.execute(
+        """
+        WITH numbered AS (
+            SELECT id, (row_number() OVER (ORDER BY id) - 1) / $2 AS number FROM portfolios
+            WHERE status = 'ACTIVE' AND ($3::timestamptz IS NULL OR created_at <= $3)
+        ), chunks AS (
+            INSERT INTO scan_chunks (bucket, number, from_id, to_id)
+            SELECT $1, number, min(id), max(id) FROM numbered GROUP BY number
+        )
+        UPDATE scan_runs SET due = (SELECT count(*) FROM numbered) WHERE bucket = $1
+        """,
+        bucket,
+        chunk,
+        existed_at,
+    )
 
 
 async def unfinished_chunks(tx: Tx, limit: int, bucket: datetime | None = None) -> list[tuple[datetime, int]]:
@@ -118,13 +145,17 @@ async def load_chunk(tx: Tx, bucket: datetime, number: int) -> Chunk | None:
     """Return a chunk that is still to be done, None when it is done: for reading before the work is claimed."""
     row = await tx.row(
         """
-        SELECT c.bucket, c.number, c.from_id, c.to_id, r.as_of FROM scan_chunks c JOIN scan_runs r USING (bucket)
+        SELECT c.bucket, c.number, c.from_id, c.to_id, r.as_of, r.kind, r.xid::text AS xid
+        FROM scan_chunks c JOIN scan_runs r USING (bucket)
         WHERE c.bucket = $1 AND c.number = $2 AND c.done_at IS NULL
         """,
         bucket,
         number,
     )
-    return Chunk(*row.values()) if row else None
+    if row is None:
+        return None
+    place = (row["bucket"], row["number"], row["from_id"], row["to_id"])
+    return Chunk(*place, row["as_of"], ScanKind(row["kind"]), row["xid"])
 
 
 async def claim_chunk(tx: Tx, bucket: datetime, number: int, now: datetime) -> bool:
@@ -194,9 +225,10 @@ async def runs(tx: Tx, first: int, before: datetime | None = None) -> list[Run]:
     """Return scan runs, newest first, those before a bucket when one is given."""
     rows = await tx.fetch(
         """
-        SELECT r.public_id, r.bucket, r.as_of, r.status, r.period_s, r.started_at, r.ended_at, r.due, c.*
+        SELECT r.public_id, r.bucket, r.as_of, r.kind, r.status, r.period_s, r.started_at, r.ended_at, r.due, c.*
         FROM scan_runs r CROSS JOIN LATERAL (
-            SELECT coalesce(sum(scanned), 0) AS scanned, coalesce(sum(breached), 0) AS breached,
+            SELECT count(*) AS chunks, count(done_at) AS chunks_done,
+                coalesce(sum(scanned), 0) AS scanned, coalesce(sum(breached), 0) AS breached,
                 coalesce(sum(alerts), 0) AS alerts, coalesce(sum(failed), 0) AS failed
             FROM scan_chunks WHERE bucket = r.bucket
         ) c
@@ -211,4 +243,5 @@ async def runs(tx: Tx, first: int, before: datetime | None = None) -> list[Run]:
 def _run_of(row: asyncpg.Record) -> Run:
     values = dict(row)
     public_id = ids.encode(ids.SCAN, values.pop("public_id"))
-    return Run(id=public_id, status=ScanStatus(values.pop("status")), **values)
+    kind, status = ScanKind(values.pop("kind")), ScanStatus(values.pop("status"))
+    return Run(id=public_id, kind=kind, status=status, **values)

@@ -143,7 +143,11 @@ MUTATIONS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
     "DeliveriesReplayInput.hookId": (ids.WEBHOOK, "deliveriesReplay", {}),
 }
 REPLAYED: Final = "DeliveriesReplayInput.deliveryIds"
-SUBSCRIPTIONS: Final = {"Subscription.planUpdated(planId:)", "Subscription.driftAlerts(portfolioIds:)"}
+SUBSCRIPTIONS: Final = {
+    "Subscription.planUpdated(planId:)",
+    "Subscription.driftUpdated(portfolioId:)",
+    "Subscription.driftAlerts(portfolioIds:)",
+}
 
 
 def test_every_argument_that_takes_an_id_is_tried_here() -> None:
@@ -231,12 +235,18 @@ def first_of(caller: Caller, query: str) -> Any:
         return json.loads(socket.recv(timeout=DEADLINE_S))["payload"]
 
 
-def test_following_somebody_elses_plan_is_following_none(world: World) -> None:
-    query = 'subscription { planUpdated(planId: "%s") { id } }'
-    own = world.of_eve[ids.PLAN]
-    assert first_of(world.eve, query % own)["data"] == {"planUpdated": {"id": own}}
-    answers_of(world, ids.PLAN, lambda given: _json(first_of(world.eve, query % _written(given))))
-    refused = first_of(world.eve, query % world.of_alice[ids.PLAN])
+@pytest.mark.parametrize(
+    ("kind", "query"),
+    [
+        (ids.PLAN, 'subscription { planUpdated(planId: "%s") { __typename } }'),
+        (ids.PORTFOLIO, 'subscription { driftUpdated(portfolioId: "%s") { __typename } }'),
+    ],
+)
+def test_following_what_is_somebody_elses_is_following_none(world: World, kind: str, query: str) -> None:
+    [followed] = first_of(world.eve, query % world.of_eve[kind])["data"].values()
+    assert followed
+    answers_of(world, kind, lambda given: _json(first_of(world.eve, query % _written(given))))
+    refused = first_of(world.eve, query % world.of_alice[kind])
     assert [error["extensions"] for error in refused["errors"]] == [{"code": "NOT_FOUND"}]
 
 

@@ -25,4 +25,9 @@ def test_the_exception_of_a_failed_job_is_written_as_text() -> None:
 
 
 def test_every_job_has_a_queue() -> None:
-    assert jobs.QUEUE_OF == {"scan_tick": jobs.LIGHT, "scan_chunk": jobs.LIGHT, "plan_compute": jobs.HEAVY}
+    assert jobs.QUEUE_OF == {
+        "scan_tick": jobs.LIGHT,
+        "scan_chunk": jobs.LIGHT,
+        "prices_tick": jobs.LIGHT,
+        "plan_compute": jobs.HEAVY,
+    }

@@ -9,7 +9,7 @@ import pytest
 
 from app.core.drift import Snapshot
 from app.core.policy import Policy
-from app.core.portfolio import AssetClass, Valuation, rate, value
+from app.core.portfolio import Asset, AssetClass, Rates, Valuation, rate, rests_on, value
 from tests.builders import AS_OF, asset, snapshot, written
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -171,3 +171,32 @@ def test_both_rates_of_a_way_through_the_dollar_must_be_fresh() -> None:
 def test_prices_of_what_is_not_held_do_not_matter() -> None:
     start = snapshot("1 A @ 10", prices={"B": "5"}, rates={"EUR/USD": "1.1"}, ages={"B": 90 * DAY, "EUR/USD": 90 * DAY})
     assert (valued(start).stale, valued(start).prices_at) == ((), AS_OF)
+
+
+@pytest.mark.parametrize(
+    ("ledger", "base", "rests"),
+    [
+        ("10 AAPL @ 180, 5 BND @ 70, 100 cash", "USD", {"AAPL", "BND"}),
+        ("10 AAPL @ 180, 5 SAP @ 70, 100 cash", "USD", {"AAPL", "SAP", "EUR/USD"}),
+        ("5 SAP @ 70, 100 EUR cash", "EUR", {"SAP"}),
+        ("100 JPY cash, 100 EUR cash", "EUR", {"EUR/USD", "JPY/USD"}),
+        ("5 SAP @ 70, 100 GBP cash", "GBP", {"SAP", "EUR/USD", "GBP/USD", "GBP/EUR"}),
+        ("", "USD", set()),
+    ],
+)
+def test_a_portfolio_rests_on_what_it_holds_and_on_the_rates_on_the_way_to_its_base(
+    ledger: str, base: str, rests: set[str]
+) -> None:
+    rates = {"EUR/USD": "1.1", "GBP/USD": "1.3", "JPY/USD": "0.01", "GBP/EUR": "1.2"}
+    start = snapshot(ledger or "0 cash", assets=[asset("SAP", currency="EUR")], rates=rates, base=base)
+    found = rests_on(start.portfolio, start.market)
+    assert found == rests
+    # What a valuation really used is always among them.
+    assert {rate.id for _, leg in _used(start) for rate in leg} <= found
+
+
+def _used(start: Snapshot) -> list[tuple[Decimal, tuple[Asset, ...]]]:
+    rates = Rates(start.market, start.portfolio.base_currency)
+    held = {start.market.assets[lot.asset_id].currency for account in start.portfolio.accounts for lot in account.lots}
+    held.update(currency for account in start.portfolio.accounts for currency in account.cash)
+    return [leg for currency in held if (leg := rates.find(currency))]

@@ -11,13 +11,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 import asyncpg
 
 from app.actions import scans
 from app.actions.access import domain_now
+from app.context import wall_now
 from app.embedded import Servers
+from app.store import assets
+from app.store.assets import Quote
+from app.store.clock import read_clock
 from tests.support import ALERTS, Child, Feed, Person, Steelyard, later, until
 
 PORTFOLIOS: Final = 12
@@ -56,15 +61,28 @@ class Fragile:
             worker.kill()
         self.steelyard.workers.clear()
 
+    async def scan(self) -> None:
+        """Scan an hour, so that no worker that starts has one to scan."""
+        self.worker()
+        await self.until_ended(await self.open_scan())
+
     async def now(self) -> datetime:
         """Read the domain clock."""
         async with self.steelyard.services() as services:
             return await domain_now(services)
 
-    async def move_price(self) -> None:
-        """Move the price across the band."""
+    async def move_price(self, *, ticks: bool = False) -> None:
+        """Move the price across the band. Without `ticks` only a scan finds out: the price counts as looked at."""
         self.raised = not self.raised
-        await self.steelyard.operator.record({"STOCK": "150" if self.raised else "100"})
+        price = "150" if self.raised else "100"
+        if ticks:
+            await self.steelyard.operator.record({"STOCK": price})
+            return
+        async with self.steelyard.services() as services, services.store.shared() as tx:
+            stock = (await assets.load_assets_by_symbol(tx, ["STOCK"]))["STOCK"]
+            now = (await read_clock(tx)).at(wall_now())
+            await assets.record_prices(tx, [Quote(stock.id, Decimal(price), now, "test")], now)
+            await tx.execute("UPDATE relay_cursors SET xid = (pg_current_xact_id()::text::bigint + 1)::text::xid8")
 
     async def open_scan(self) -> datetime:
         """Move the price, and the clock by an hour; open the scan and return its bucket."""
@@ -82,11 +100,7 @@ class Fragile:
 
         The worker waits for the portfolio inside the transaction that marks and writes its chunk.
         """
-        connection = await asyncpg.connect(self.steelyard.endpoints.migrate_database_url)
-        held = connection.transaction()
-        await held.start()
-        middle = "SELECT id FROM portfolios ORDER BY id OFFSET $1 LIMIT 1"
-        await connection.execute(f"SELECT FROM portfolios WHERE id = ({middle}) FOR UPDATE", PORTFOLIOS // 2)
+        held = await self._hold()
         try:
             bucket = await self.open_scan()
             await until(self._somebody_waits)
@@ -95,8 +109,32 @@ class Fragile:
         finally:
             # The test may have ended the database, and our hold with it.
             with suppress(asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError):
-                await held.rollback()
-            await connection.close(timeout=1)
+                await held.close(timeout=1)
+
+    @asynccontextmanager
+    async def held_in_mid_tick(self) -> AsyncIterator[None]:
+        """Record a price whose pass gets as far as a portfolio which somebody holds, and let go of it in the end.
+
+        It is recorded before that: prices are passed in the order of commits, behind whoever began before them.
+        """
+        with self.steelyard.standstill():
+            await self.move_price(ticks=True)
+            held = await self._hold()
+        try:
+            await until(self._somebody_waits)
+            [(after,)] = await self.steelyard.rows("SELECT after_id FROM relay_cursors")
+            assert after > 0
+            yield
+        finally:
+            await held.close(timeout=1)
+
+    async def _hold(self) -> "asyncpg.Connection[asyncpg.Record]":
+        """Lock a portfolio in the middle for as long as the connection lives."""
+        connection = await asyncpg.connect(self.steelyard.endpoints.migrate_database_url)
+        await connection.transaction().start()
+        middle = "SELECT id FROM portfolios ORDER BY id OFFSET $1 LIMIT 1"
+        await connection.execute(f"SELECT FROM portfolios WHERE id = ({middle}) FOR UPDATE", PORTFOLIOS // 2)
+        return connection
 
     async def _somebody_waits(self) -> bool:
         waiting = """
@@ -116,6 +154,18 @@ class Fragile:
             return await self.steelyard.rows(statement, bucket) == [("DONE",)]
 
         return await until(ended, 30)
+
+    async def until_passed(self) -> float:
+        """Wait until no price waits to be looked at."""
+        waiting = """
+            SELECT count(*) FROM relay_cursors c
+            WHERE c.until IS NOT NULL OR EXISTS (SELECT FROM prices p WHERE p.xid >= c.xid)
+        """
+
+        async def passed() -> bool:
+            return await self.steelyard.rows(waiting) == [(0,)]
+
+        return await until(passed, 30)
 
     async def assert_each_portfolio_once(self, bucket: datetime) -> None:
         """Nothing lost, nothing doubled: one log, one event and one alert for each portfolio."""

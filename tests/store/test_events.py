@@ -11,7 +11,7 @@ from app.store import events
 from tests.builders import AS_OF, snapshot
 from tests.store.world import World
 
-WRITERS, EACH, PER_TRANSACTION = 6, 40, 3
+WRITERS, EACH, PER_TRANSACTION = 8, 40, 3
 
 
 async def append(world: World, row_id: int, *subjects: str, wait_s: float = 0.0) -> None:
@@ -27,37 +27,58 @@ async def subjects_after(world: World, cursor: str | None, limit: int = 1000) ->
     return [event.subject for event in found], found[-1].cursor if found else cursor
 
 
-async def test_beside_six_writers_a_reader_loses_none_and_repeats_none(each_world: World) -> None:
+async def test_beside_eight_writers_readers_lose_none_and_repeat_none_where_one_by_numbers_loses_many(
+    each_world: World,
+) -> None:
+    """Three readers: one that stays, one that connects anew after every page, and one that goes by numbers alone."""
     kept = await each_world.keep(snapshot("100 cash"))
     dice = random.Random(1)
     async with each_world.store.shared() as tx:
-        cursor: str | None = await events.current_cursor(tx)
+        start: str | None = await events.current_cursor(tx)
+        number = await tx.value("SELECT coalesce(max(id), 0) FROM outbox")
+    names = [
+        [[f"{writer}-{place}-{part}" for part in range(PER_TRANSACTION)] for place in range(EACH)]
+        for writer in range(WRITERS)
+    ]
+    wanted = [name for writer in names for transaction in writer for name in transaction]
 
     async def write(writer: int) -> None:
-        for place in range(EACH):
-            names = [f"{writer}-{place}-{part}" for part in range(PER_TRANSACTION)]
-            await append(each_world, kept.row.id, *names, wait_s=dice.uniform(0, 0.003))
+        for transaction in names[writer]:
+            await append(each_world, kept.row.id, *transaction, wait_s=dice.uniform(0, 0.003))
 
-    async def read() -> list[str]:
+    async def read(limit: int, pause_s: float) -> list[str]:
         seen: list[str] = []
-        position = cursor
-        while len(seen) < WRITERS * EACH * PER_TRANSACTION:
-            found, position = await subjects_after(each_world, position, limit=17)
+        position = start
+        while len(seen) < len(wanted):
+            found, position = await subjects_after(each_world, position, limit=limit)
             seen += found
+            await asyncio.sleep(pause_s)
+        assert await subjects_after(each_world, position) == ([], position)
+        return seen
+
+    async def read_by_numbers() -> set[str]:
+        seen: set[str] = set()
+        last = number
+        while not all(task.done() for task in writing):
+            async with each_world.store.shared() as tx:
+                rows = await tx.fetch("SELECT id, subject FROM outbox WHERE id > $1 ORDER BY id", last)
+            seen.update(row["subject"] for row in rows)
+            last = rows[-1]["id"] if rows else last
+            await asyncio.sleep(0)
         return seen
 
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-        reading = group.create_task(read())
-        for writer in range(WRITERS):
-            group.create_task(write(writer))
-    seen = reading.result()
-    wanted = {f"{w}-{place}-{part}" for w in range(WRITERS) for place in range(EACH) for part in range(PER_TRANSACTION)}
-    assert len(seen) == len(wanted)
-    assert set(seen) == wanted
-    places = {name: place for place, name in enumerate(seen)}
-    for writer in range(WRITERS):
-        own = [places[f"{writer}-{place}-{part}"] for place in range(EACH) for part in range(PER_TRANSACTION)]
+        reading = [group.create_task(read(17, 0)), group.create_task(read(5, 0.001))]
+        writing = [group.create_task(write(writer)) for writer in range(WRITERS)]
+        by_numbers = group.create_task(read_by_numbers())
+    first, second = (task.result() for task in reading)
+    assert first == second, "in one order, that of commits, for everybody"
+    assert sorted(first) == sorted(wanted)
+    places = {name: place for place, name in enumerate(first)}
+    for writer in names:
+        own = [places[name] for transaction in writer for name in transaction]
         assert own == sorted(own), "each writer's events keep their order"
+    assert len(by_numbers.result()) < len(wanted), "or the writers were not side by side"
 
 
 async def test_an_event_waits_for_older_writers_and_comes_before_theirs_or_after_but_once(world: World) -> None:

@@ -14,7 +14,9 @@ from tortoise.transactions import in_transaction
 from app.embedded import Endpoints
 from app.store import db
 
-NAMES = ["0001_initial", "0002_rules", "0003_prices", "0004_alerts", "0005_logs", "0007_hooks"]
+NAMES = [
+    *("0001_initial", "0002_rules", "0003_prices", "0004_alerts", "0005_logs", "0006_scans", "0007_hooks"),
+]
 
 POPULATE = """
 INSERT INTO owners VALUES (1, '00000000-0000-0000-0000-000000000001', 'test', 'alice', now());

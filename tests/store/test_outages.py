@@ -33,7 +33,7 @@ async def kept(world: World, count: int, **policy: int) -> list[Loaded]:
 
 async def write(world: World, loaded: Loaded, decision: core.Decision) -> None:
     async with world.store.shared() as tx:
-        await alerts.scan_take_turn(tx)
+        await alerts.scan_take_turn(tx, [loaded.row.id])
         await alerts.scan_states(tx, [loaded.row.id])
         decided = [alerts.Decided(loaded.row.owner_id, loaded.row.id, decision)]
         await alerts.scan_save_decisions(tx, decided, now=AS_OF, new_uuid=new_uuid)

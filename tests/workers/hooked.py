@@ -69,7 +69,7 @@ async def tell(
     entry = measure(kept.snapshot).entries[0]
     told = [Transition(event, AlertKind.DRIFT, key, severity, f"{key}: {event.value}", entry) for key in keys]
     async with world.writing() as tx:
-        await alerts.scan_take_turn(tx)
+        await alerts.scan_take_turn(tx, [kept.row.id])
         decision = Decision({}, (), tuple(told))
         await alerts.save_decision(world.owner_id, tx, kept.row.id, decision, now=now, new_uuid=new_uuid)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from app.actions import alerts, scans
 from app.context import Services, new_uuid
 from app.core.alerts import DATA_KEY, Decision, SleeveState
+from app.core.scalars import write_instant
 from app.store.alerts import save_decision
 from app.store.db import Store
 from tests.builders import AS_OF
@@ -24,7 +25,7 @@ async def test_the_sweeper_sweeps_again_and_again(services: Services, world: Wor
         await forget(services)
 
         async def put_back() -> bool:
-            return len(await waiting(services)) == 1
+            return await waiting(services) == ["prices_tick:one", f"scan_chunk:{write_instant(AS_OF)}:0"]
 
         await until(put_back)
     sweeping.cancel()
