@@ -13,7 +13,7 @@ from app.api.paging import After, First, page_info, page_size
 from app.api.queries_hook import HookQuery
 from app.api.scalars import Duration
 from app.api.types import Asset, AssetConnection, Node
-from app.api.types_alert import DriftAlertConnection, alert_of
+from app.api.types_alert import DriftAlertConnection, stream_cursor
 from app.api.types_history import HealthOverview
 from app.api.types_plan import RebalancePlan, plan_of
 from app.api.types_portfolio import CallerInfo, Portfolio, PortfolioConnection
@@ -114,8 +114,9 @@ class Query(HookQuery):
         ] = AlertSeverity.INFO,
     ) -> DriftAlertConnection:
         context = await info.context.context()
+        cursor = await stream_cursor(info)
         page = await alerts.page(context, page_size(first), after, statuses=statuses, least=min_severity)
-        return DriftAlertConnection(nodes=[alert_of(alert) for alert in page.items], page_info=page_info(page))
+        return DriftAlertConnection.of(page, cursor)
 
     @field(description="Assets whose symbol or name starts with the text, by symbol.")
     async def assets(
