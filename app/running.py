@@ -93,7 +93,9 @@ def demo(settings: Settings, out: Console) -> None:
             update={"database_url": endpoints.database_url, "redis_url": endpoints.redis_url}
         )
         out.print("Bringing real prices and the demo's owners ...")
-        prepared = asyncio.run(_prepare(settings, data, f"http://127.0.0.1:{receiver_port}{demo_actions.RECEIVER_PATH}"))
+        prepared = asyncio.run(
+            _prepare(settings, data, f"http://127.0.0.1:{receiver_port}{demo_actions.RECEIVER_PATH}")
+        )
         private = {"STEELYARD_DEMO": "true", "STEELYARD_JWT_SECRET": settings.jwt_secret}
         private |= {"STEELYARD_SCAN_PERIOD_S": str(settings.scan_period_s)}
         private |= {"STEELYARD_WEBHOOK_LOOPBACK": "true"}

@@ -5,7 +5,7 @@ One day passes in `DAY_S` seconds of the wall clock. Prices go the way every pri
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,7 @@ DAY_S: Final = 5
 RATE: Final = Decimal(86_400 // DAY_S)
 OPERATOR_NAME: Final = "operator"
 LOOK_S: Final = 0.2
+PAST: Final = timedelta(days=366)
 RECEIVER_PATH: Final = "/demo"
 """Where the receiver of the demo is on its port; tells its webhooks from those that somebody adds."""
 
@@ -103,12 +104,23 @@ async def _seed(services: Services, data: Path) -> None:
     for asset in demo_prices.assets():
         await market.save_asset(operator, asset)
     history = demo_prices.load(data, min(demo_portfolios.BOUGHT_HIGH), FIRST_DAY)
-    closes = {symbol: values[-1] for symbol, values in history.closes.items()}
-    await _record(services, history, closes, demo_prices.closed_at(FIRST_DAY))
+    await _record_past(operator, history)
     for name, drafts in demo_portfolios.portfolios(history, FIRST_DAY).items():
         context = await as_owner(services, name)
         for draft in drafts:
             await portfolios.create(context, draft)
+
+
+async def _record_past(operator: Context, history: PriceSeries) -> None:
+    """Record the closes of the year up to the first day, which volatilities and tracking errors rest on."""
+    drafts = [
+        PriceDraft(symbol, close, demo_prices.closed_at(day), history.sources[symbol])
+        for day, closes in demo_prices.frames(history)
+        if day > FIRST_DAY - PAST
+        for symbol, close in closes.items()
+    ]
+    for start in range(0, len(drafts), market.PRICES_MAX):
+        await market.record_prices(operator, drafts[start : start + market.PRICES_MAX])
 
 
 async def _record(services: Services, series: PriceSeries, closes: dict[str, Decimal], at: datetime) -> None:

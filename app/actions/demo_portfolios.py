@@ -175,7 +175,7 @@ def _retirement(desk: Desk) -> PortfolioDraft:
 def _staples_with_idle_cash(desk: Desk) -> PortfolioDraft:
     """An eighth of it is cash that no target asks for: what a cash-flow plan invests.
 
-    Two bands rest on more than the target: on the volatility of what the replay has shown so far, and on costs. One is
+    Two bands rest on more than the target: on the volatility of the past quarter, and on costs. One is
     so tight that within the first minute of the replay an alert about it opens and is over again.
     """
     own = {"KO": VOLATILE, "PEP": Band(BandKind.COST), "WMT": TIGHT}
