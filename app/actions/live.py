@@ -22,7 +22,7 @@ from app.store.events import Event
 PAGE: Final = 100
 PENDING_S: Final = 0.02
 """An event whose commit waits for an older transaction is looked for again after this long."""
-BEGIN_ANEW: Final = "read the alerts once and subscribe with their streamCursor"
+BEGIN_ANEW: Final = "read the alerts once and subscribe with a driftAlertsCursor taken before"
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,7 @@ from app.api.paging import After, First, page_info, page_size
 from app.api.queries_hook import HookQuery
 from app.api.scalars import Duration
 from app.api.types import Asset, AssetConnection, Node
-from app.api.types_alert import DriftAlertConnection, stream_cursor
+from app.api.types_alert import DriftAlertConnection, alert_of
 from app.api.types_history import HealthOverview
 from app.api.types_plan import RebalancePlan, plan_of
 from app.api.types_portfolio import CallerInfo, Portfolio, PortfolioConnection
@@ -114,9 +114,16 @@ class Query(HookQuery):
         ] = AlertSeverity.INFO,
     ) -> DriftAlertConnection:
         context = await info.context.context()
-        cursor = await stream_cursor(info)
         page = await alerts.page(context, page_size(first), after, statuses=statuses, least=min_severity)
-        return DriftAlertConnection.of(page, cursor)
+        return DriftAlertConnection(nodes=[alert_of(alert) for alert in page.items], page_info=page_info(page))
+
+    @field(
+        description="Position in the stream of alerts now. Ask for it by itself, then list the alerts, then subscribe "
+        "to `driftAlerts` with it as `after`: nothing that the list does not show is missed. Fields of one document "
+        "are read side by side."
+    )
+    async def drift_alerts_cursor(self, info: CallerInfo) -> str:
+        return await alerts.begin(await info.context.context())
 
     @field(description="Assets whose symbol or name starts with the text, by symbol.")
     async def assets(

@@ -3,14 +3,9 @@
 from datetime import datetime
 
 import strawberry
-from strawberry import ID, Info
+from strawberry import ID
 
-from app.actions import alerts
 from app.actions.alerts import Alert
-from app.actions.pages import Page
-from app.api.graphql import Caller
-from app.api.paging import page_info
-from app.api.selection import asks_for
 from app.api.types import Node, PageInfo
 from app.api.types_drift import DriftEntry
 from app.core.alerts import AlertEventKind, AlertKind, AlertSeverity, AlertStatus
@@ -67,22 +62,6 @@ def alert_of(alert: Alert) -> DriftAlert:
 class DriftAlertConnection:
     nodes: list[DriftAlert] = field(description="The alerts.")
     page_info: PageInfo = field(description="Where this page stands.")
-    stream_cursor: str = field(
-        description="Position in the stream of alerts just before this page was read: subscribe to `driftAlerts` with "
-        "it as `after`, and nothing that this page does not show yet is missed."
-    )
-
-    @classmethod
-    def of(cls, page: Page[Alert], stream_cursor: str) -> "DriftAlertConnection":
-        """Show a page; the cursor is empty where nobody asks for it."""
-        return cls(
-            nodes=[alert_of(alert) for alert in page.items], page_info=page_info(page), stream_cursor=stream_cursor
-        )
-
-
-async def stream_cursor(info: Info[Caller, None]) -> str:
-    """Return where the stream of alerts stands, if the document wants it; to be read before the page is."""
-    return await alerts.begin(await info.context.context()) if asks_for(info, "streamCursor") else ""
 
 
 @strawberry.type(description="Event in the stream of alerts.")

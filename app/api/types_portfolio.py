@@ -30,7 +30,7 @@ from app.api.types import (
     holdings_of,
     money,
 )
-from app.api.types_alert import DriftAlertConnection, stream_cursor
+from app.api.types_alert import DriftAlertConnection, alert_of
 from app.api.types_drift import Drift
 from app.api.types_history import DriftLogConnection, PortfolioHealth
 from app.api.types_plan import RebalancePlanConnection, plan_of
@@ -218,9 +218,8 @@ class Portfolio(Node):
         ] = None,
     ) -> DriftAlertConnection:
         context = await info.context.context()
-        cursor = await stream_cursor(info)
         page = await alert_actions.page(context, page_size(first), after, portfolio_id=self.id, statuses=statuses)
-        return DriftAlertConnection.of(page, cursor)
+        return DriftAlertConnection(nodes=[alert_of(alert) for alert in page.items], page_info=page_info(page))
 
     @field(description="Plans, newest first.")
     async def plans(

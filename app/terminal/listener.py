@@ -22,7 +22,7 @@ subscription ($after: String) {
   }
 }
 """
-NOW: Final = "{ driftAlerts(first: 1) { streamCursor } }"
+NOW: Final = "{ driftAlertsCursor }"
 NAME: Final = "query ($id: ID!) { portfolio(id: $id) { name } }"
 INSTANTS: Final = ("raisedAt", "escalatedAt", "acknowledgedAt", "resolvedAt")
 
@@ -47,7 +47,7 @@ async def _events(client: Client, after: str | None, err: Console) -> AsyncGener
     wait_s = RETRY_S
     while True:
         try:
-            after = after or (await client.ask(NOW))["driftAlerts"]["streamCursor"]
+            after = after or (await client.ask(NOW))["driftAlertsCursor"]
             async with aclosing(client.follow(EVENTS, after=after)) as answers:
                 async for answer in answers:
                     event = answer["driftAlerts"]

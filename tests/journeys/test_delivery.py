@@ -109,7 +109,7 @@ async def test_a_price_is_told_by_every_way_in_the_order_of_commits(
     await by_mail(person, post)
     given = {"url": f"http://127.0.0.1:{port}/", "events": EVENTS, "minSeverity": "WARNING"}
     secret = (await person.done("webhookCreate", "secret", **given))["secret"]
-    after = (await person.ask("{ driftAlerts { streamCursor } }"))["driftAlerts"]["streamCursor"]
+    after = (await person.ask("{ driftAlertsCursor }"))["driftAlertsCursor"]
     async with (
         running("receive", "--port", str(port), STEELYARD_WEBHOOK_SECRET=secret) as receiver,
         person.on_socket(ALERTS, after=after) as feed,
