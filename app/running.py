@@ -226,7 +226,7 @@ def doctor(settings: Settings, out: Console) -> bool:
     """Say of the keys, the mail settings, the database and Redis whether they are as they should be."""
     logs.configure(settings.model_copy(update={"log_level": "ERROR"}))  # what is wrong is said below, once
     keys = _trouble(lambda: auth.check(settings))
-    sending = _trouble(lambda: mail.check(settings.smtp_url, settings.mail_from))
+    sending = _trouble(lambda: _check_mail(settings))
     checks = [("keys", keys), ("mail", sending), *asyncio.run(_check_servers(settings))]
     for name, trouble in checks:
         out.print(f"{name}: {trouble or 'ok'}", markup=False, highlight=False, soft_wrap=True)
@@ -239,6 +239,12 @@ def _trouble(check: Callable[[], None]) -> str:
     except SteelyardError as error:
         return error.message
     return ""
+
+
+def _check_mail(settings: Settings) -> None:
+    mail.check(settings.smtp_url, settings.mail_from)
+    if settings.smtp_url and (trouble := asyncio.run(mail.reach(settings.smtp_url, settings.mail_from)).error):
+        raise InvalidInput(f"{trouble}; check STEELYARD_SMTP_URL")
 
 
 async def _check_servers(settings: Settings) -> list[tuple[str, str]]:

@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from app.actions.access import domain_now
-from app.actions.live import Hub, follow
+from app.actions.live import Hub, check, follow
 from app.actions.pages import Page, id_of, key_of, page_of
 from app.context import Context, Services, new_uuid, wall_now
 from app.core import ids, scalars
 from app.core.alerts import AlertEventKind, AlertSeverity, AlertStatus
 from app.core.errors import InvalidInput, NotFound
-from app.store import alerts, outages, plan_alerts, scans
+from app.store import alerts, events, outages, plan_alerts, scans
 from app.store.alerts import Alert as Alert
 
 SNOOZE_MAX: Final = timedelta(days=90)
@@ -53,6 +53,18 @@ async def page(
             before=before,
         )
     return page_of(found, first, lambda alert: alert.id)
+
+
+async def begin(context: Context, after: str | None = None) -> str:
+    """Return the cursor to follow alerts from: the one that was given, if it is good; without one, that of now.
+
+    What is read after this knows everything before the cursor; what it does not know comes after the cursor.
+    """
+    if after is None:
+        async with context.store.shared(reading=True) as tx:
+            return await events.current_cursor(tx)
+    await check(context, after)
+    return after
 
 
 async def acknowledge(context: Context, alert_id: str) -> Alert:

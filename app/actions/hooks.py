@@ -14,11 +14,22 @@ from app.context import Context, new_uuid
 from app.core import ids
 from app.core.alerts import AlertSeverity
 from app.core.errors import InvalidInput, InvalidState, LimitExceeded, NotFound, Required
-from app.core.hooks import CODE_TRIES, HOOKS_MAX, DeliveryStatus, HookEvent, HookKind, parse_events
-from app.core.scalars import write_instant
+from app.core.hooks import (
+    CODE_TRIES,
+    CODES_MAX,
+    CODES_WITHIN_S,
+    HOOKS_MAX,
+    SAMPLES_MAX,
+    SAMPLES_WITHIN_S,
+    DeliveryStatus,
+    HookEvent,
+    HookKind,
+    parse_events,
+)
+from app.core.scalars import write_duration, write_instant
 from app.courier import mail, wall, webhooks
 from app.courier.sent import Sent as Sent
-from app.store import deliveries, hooks
+from app.store import allowances, deliveries, hooks
 from app.store.db import Tx
 from app.store.deliveries import Delivery as Delivery
 from app.store.deliveries import Letter as Letter
@@ -59,7 +70,7 @@ async def create_email(
         if stored:
             return await _require(context, tx, HookKind.EMAIL, stored)
         hook = await _create(context, tx, HookKind.EMAIL, mailbox, wanted, least, "")
-        await deliveries.add_code(context.owner_id, tx, hook.row_id, new_uuid(), context.wall)
+        await _send_code(context, tx, hook)
         await once.finish(context, tx, key, hook.id)
     await context.bus.nudge("hook", [context.owner_id])
     return hook
@@ -106,7 +117,7 @@ async def update_email(
         if mailbox and (mailbox != hook.address or not hook.confirmed_at):
             await hooks.unconfirm(context.owner_id, tx, hook.row_id)
             await hooks.cancel_pending(context.owner_id, tx, hook.row_id, context.wall)
-            await deliveries.add_code(context.owner_id, tx, hook.row_id, new_uuid(), context.wall)
+            await _send_code(context, tx, hook)
         changed = await _require(context, tx, HookKind.EMAIL, hook_id)
     await context.bus.nudge("hook", [context.owner_id])
     return changed
@@ -151,6 +162,7 @@ async def test_webhook(context: Context, hook_id: str, event: HookEvent) -> Sent
     """Send a sample at once, whatever the webhook takes; it is no event and is not stored."""
     async with context.store.owned(context.owner_id) as tx:
         hook = await _require(context, tx, HookKind.WEBHOOK, hook_id)
+        await _allow(context, tx, "samples", SAMPLES_MAX, SAMPLES_WITHIN_S)
     return await webhooks.send(
         hook.address,
         message_id=context.new_id(ids.DELIVERY),
@@ -168,6 +180,8 @@ async def test_email(context: Context, hook_id: str, event: HookEvent) -> Sent:
     if not hook.confirmed_at:
         message = "the address is not confirmed; call emailConfirm with the code that was sent to it"
         raise InvalidState(message, "UNCONFIRMED", ["emailId"])
+    async with context.store.owned(context.owner_id) as tx:
+        await _allow(context, tx, "samples", SAMPLES_MAX, SAMPLES_WITHIN_S)
     payload = notices.write(sample(event), HookKind.EMAIL)
     return await send_mail(context, hook.address, context.new_id(ids.DELIVERY), payload)
 
@@ -256,6 +270,22 @@ async def _create(
         secret=secret,
         now=context.wall,
     )
+
+
+async def _send_code(context: Context, tx: Tx, hook: Hook) -> None:
+    """Let a code be sent; not too many, as nobody has asked for them at the other end."""
+    await _allow(context, tx, "codes", CODES_MAX, CODES_WITHIN_S)
+    await deliveries.add_code(context.owner_id, tx, hook.row_id, new_uuid(), context.wall)
+
+
+async def _allow(context: Context, tx: Tx, what: str, most: int, within_s: int) -> None:
+    within = timedelta(seconds=within_s)
+    again = await allowances.take(context.owner_id, tx, what, most, within, context.wall)
+    if again:
+        when = write_instant(again.replace(microsecond=0) + timedelta(seconds=1))
+        raise LimitExceeded(
+            f"{most} {what} were sent within {write_duration(within_s)}, which is the most; try again at {when}"
+        )
 
 
 async def _change(

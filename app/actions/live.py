@@ -22,6 +22,7 @@ from app.store.events import Event
 PAGE: Final = 100
 PENDING_S: Final = 0.02
 """An event whose commit waits for an older transaction is looked for again after this long."""
+BEGIN_ANEW: Final = "read the alerts once and subscribe with a driftAlertsCursor taken before"
 
 log = structlog.get_logger(__name__)
 
@@ -148,7 +149,7 @@ async def follow(
             wake.clear()
             try:
                 if not checked:
-                    await _check(services, after or "")
+                    await check(services, after or "")
                     checked = True
                 cursor, page = await _read(services, owner_id, cursor, portfolio_ids)
             except StoreUnavailable:
@@ -161,19 +162,13 @@ async def follow(
                 await wake.wait()
 
 
-async def _check(services: Services, cursor: str) -> None:
+async def check(services: Services, cursor: str) -> None:
     """Refuse a cursor this database never gave out, or one so old that what came after it is gone already."""
     async with services.store.shared(reading=True) as tx:
         if not await events.is_past(tx, cursor):
-            raise InvalidInput(
-                "the cursor is from another life of this database; subscribe without `after`, and read the alerts once",
-                ["after"],
-            )
+            raise InvalidInput(f"the cursor is from another life of this database; {BEGIN_ANEW}", ["after"])
         if gone := await events.gone_before(tx, cursor):
-            raise InvalidInput(
-                f"events before {write_instant(gone)} are gone; read the alerts once and subscribe without `after`",
-                ["after"],
-            )
+            raise InvalidInput(f"events before {write_instant(gone)} are gone; {BEGIN_ANEW}", ["after"])
 
 
 async def _read(

@@ -30,7 +30,7 @@ from strawberry.types.unset import UNSET
 from app.actions import access, drift
 from app.actions.live import Hub
 from app.actions.portfolios import Loaded
-from app.api import edge, errors
+from app.api import edge, errors, streams
 from app.api.auth import Principal, Verifier, bearer
 from app.context import Context, Services, wall_now
 from app.core.drift import Report
@@ -40,6 +40,11 @@ INIT_TIMEOUT: Final = timedelta(seconds=10)
 SUBSCRIPTIONS_MAX: Final = 20
 MESSAGE_MAX: Final = 65_536
 TOKEN_ENDED: Final = 4403
+ENDED_MESSAGE: Final = "the token has ended; get a new one"
+ENDED_ANSWER: Final = {"errors": [{"message": ENDED_MESSAGE, "extensions": {"code": Unauthenticated.code}}]}
+ENDED_EVENTS: Final = (
+    f"event: next\r\ndata: {orjson.dumps(ENDED_ANSWER).decode()}\r\n\r\nevent: complete\r\ndata: \r\n\r\n"
+)
 RESTARTING: Final = 1012
 MALFORMED: Final = 4400
 REASON_MAX: Final = 123
@@ -89,10 +94,16 @@ class Caller:
     def check_token(self) -> None:
         """End a stream, or refuse a call on a socket, when the token has ended."""
         if self.principal is None or self.principal.expires_at <= wall_now():
-            raise Unauthenticated("the token has ended; get a new one")
+            raise Unauthenticated(ENDED_MESSAGE)
 
     async def authenticate(self, header: str | None) -> None:
         self.principal = await self.verifier.verify(bearer(header), wall_now())
+
+    def carry(self, stream: AsyncIterator[str], farewell: str, pulse: str | None = None) -> AsyncIterator[str]:
+        """Hand on the caller's server-sent events until they, the token or this process end."""
+        assert self.principal is not None
+        left_s = (self.principal.expires_at - wall_now()).total_seconds()
+        return streams.carry(stream, self.hub.closing, left_s=left_s, farewell=farewell, pulse=pulse)
 
 
 class PublicErrors(SchemaExtension):
@@ -224,6 +235,7 @@ class GraphQLApp(GraphQL[Caller, None]):
             caller.socket = request
         else:
             await caller.authenticate(request.headers.get("authorization"))
+            request.state.caller = caller
         return caller
 
     async def on_ws_connect(self, context: Caller) -> Any:
@@ -280,25 +292,8 @@ class GraphQLApp(GraphQL[Caller, None]):
         sub_response: Response,
         headers: Mapping[str, str],
     ) -> Response:
-        return StreamingResponse(self._until_stopping(stream()), headers=dict(headers))
-
-    async def _until_stopping(self, stream: AsyncIterator[str]) -> AsyncIterator[str]:
-        """Cut a stream when the process stops, without its `complete`: a client then connects again."""
-        closing = asyncio.ensure_future(self.hub.closing.wait())
-        following: asyncio.Future[str | None] | None = None
-        try:
-            while not closing.done():
-                following = asyncio.ensure_future(anext(stream, None))
-                await asyncio.wait({following, closing}, return_when=asyncio.FIRST_COMPLETED)
-                if not following.done() or (chunk := following.result()) is None:
-                    return
-                yield chunk
-        finally:
-            closing.cancel()
-            if following is not None and not following.done():
-                following.cancel()  # whoever listened is gone, or we are about to be: a stream at work closes like this
-                await asyncio.gather(following, return_exceptions=True)
-            await stream.aclose()  # type: ignore[attr-defined]
+        caller: Caller = request.state.caller
+        return StreamingResponse(caller.carry(stream(), ENDED_EVENTS), headers=dict(headers))
 
 
 def _refusal(status: int, message: str, code: str, headers: dict[str, str]) -> Response:

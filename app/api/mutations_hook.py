@@ -156,7 +156,10 @@ class HookMutation:
 
         return await payload(WebhookRotateSecretPayload, work())
 
-    @field(description="Send a sample to a webhook at once, enabled or not; it is tried once and not stored.")
+    @field(
+        description="Send a sample to a webhook at once, enabled or not; it is tried once and not stored. At most 10 "
+        "samples a minute are sent, to webhooks and mailboxes together."
+    )
     async def webhook_test(
         self,
         info: CallerInfo,
@@ -178,7 +181,7 @@ class HookMutation:
 
         return await payload(WebhookDeletePayload, work())
 
-    @field(description="Create an e-mail subscription, and send its mailbox a code.")
+    @field(description="Create an e-mail subscription, and send its mailbox a code; at most 6 codes an hour.")
     async def email_create(
         self, info: CallerInfo, input: Annotated[EmailCreateInput, strawberry.argument(description="What to create.")]
     ) -> EmailCreatePayload:
@@ -204,7 +207,9 @@ class HookMutation:
 
         return await payload(EmailConfirmPayload, work())
 
-    @field(description="Change an e-mail subscription, enable it again, or ask for a new code.")
+    @field(
+        description="Change an e-mail subscription, enable it again, or ask for a new code; at most 6 codes an hour."
+    )
     async def email_update(
         self, info: CallerInfo, input: Annotated[EmailUpdateInput, strawberry.argument(description="What to change.")]
     ) -> EmailUpdatePayload:
@@ -221,7 +226,10 @@ class HookMutation:
 
         return await payload(EmailUpdatePayload, work())
 
-    @field(description="Send a sample to a confirmed mailbox at once; it is tried once and not stored.")
+    @field(
+        description="Send a sample to a confirmed mailbox at once; it is tried once and not stored. At most 10 samples "
+        "a minute are sent, to webhooks and mailboxes together."
+    )
     async def email_test(
         self,
         info: CallerInfo,

@@ -117,6 +117,14 @@ class Query(HookQuery):
         page = await alerts.page(context, page_size(first), after, statuses=statuses, least=min_severity)
         return DriftAlertConnection(nodes=[alert_of(alert) for alert in page.items], page_info=page_info(page))
 
+    @field(
+        description="Position in the stream of alerts now. Ask for it by itself, then list the alerts, then subscribe "
+        "to `driftAlerts` with it as `after`: nothing that the list does not show is missed. Fields of one document "
+        "are read side by side."
+    )
+    async def drift_alerts_cursor(self, info: CallerInfo) -> str:
+        return await alerts.begin(await info.context.context())
+
     @field(description="Assets whose symbol or name starts with the text, by symbol.")
     async def assets(
         self,

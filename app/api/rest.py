@@ -16,22 +16,24 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from strawberry.types import get_object_definition
 
-from app.actions import drift, drift_csv, plans, portfolios, targets
+from app.actions import alerts, drift, drift_csv, plans, portfolios, targets
 from app.actions.access import Unavailable
 from app.actions.live import Hub
 from app.api import edge
 from app.api.auth import Verifier
 from app.api.errors import HTTP_STATUS
-from app.api.graphql import Caller
+from app.api.graphql import ENDED_MESSAGE, Caller
 from app.api.paging import PAGE_MAX
+from app.api.types_alert import DriftAlertEvent, alert_of
 from app.api.types_drift import Drift
 from app.api.types_history import DriftLogConnection
 from app.api.types_plan import plan_of
 from app.api.types_portfolio import Targets
 from app.context import Context, Services
 from app.core import scalars
+from app.core.alerts import AlertSeverity
 from app.core.document import Fields, read_bool, read_target
-from app.core.errors import InvalidInput, NotFound, SteelyardError, TargetsSum, VersionConflict
+from app.core.errors import InvalidInput, NotFound, SteelyardError, TargetsSum, Unauthenticated, VersionConflict
 from app.core.health import Resolution
 from app.core.money import ZERO, plain
 from app.core.optimize.allocate import PlanScope
@@ -42,6 +44,8 @@ _ETAG: Final = re.compile(r'"v([0-9]{1,9})"')
 _COUNT: Final = re.compile(r"[0-9]{1,6}")
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,3})(?:$|[,;\s])")
 DEFAULT_WAIT_S: Final = 5
+EVENT_STREAM: Final = "text/event-stream"
+END: Final = f"event: end\ndata: {orjson.dumps({'code': Unauthenticated.code, 'detail': ENDED_MESSAGE}).decode()}\n\n"
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +58,7 @@ def routes(services: Services, verifier: Verifier, hub: Hub) -> list[Route]:
 
     def route(path: str, handler: Handler, method: str) -> Route:
         async def endpoint(request: Request) -> Response:
-            caller = Caller(services, verifier, hub)
+            caller = request.state.caller = Caller(services, verifier, hub)
             try:
                 await caller.authenticate(request.headers.get("authorization"))
                 return await handler(request, await caller.context())
@@ -74,6 +78,7 @@ def routes(services: Services, verifier: Verifier, hub: Hub) -> list[Route]:
         route(f"{base}/targets", post_targets, "POST"),
         route(f"{base}/drift", get_drift, "GET"),
         route(f"{base}/drift/history", get_drift_history, "GET"),
+        route(f"{base}/drift/stream", get_drift_stream, "GET"),
         route(f"{base}/propose", post_propose, "POST"),
         route(f"{base}/plans/{{plan}}", get_plan, "GET"),
     ]
@@ -140,6 +145,36 @@ async def get_drift_history(request: Request, context: Context) -> Response:
 
     name = f'attachment; filename="drift-history-{loaded.row.public_id}.csv"'
     return StreamingResponse(body(), media_type="text/csv", headers={"content-disposition": name})
+
+
+async def get_drift_stream(request: Request, context: Context) -> Response:
+    """Follow the alerts of a portfolio, and those about all of the caller's, as server-sent events.
+
+    The id of an event is its cursor; Last-Event-ID goes on after one. It begins with one of its own, `begin`.
+    """
+    loaded = await portfolios.find(context, request.path_params["id"])
+    after = request.headers.get("last-event-id") or None
+    try:
+        start = await alerts.begin(context, after)
+    except InvalidInput as error:
+        raise InvalidInput(error.message, ["Last-Event-ID"]) from None
+    if request.method == "HEAD":
+        return Response(media_type=EVENT_STREAM)
+    caller: Caller = request.state.caller
+
+    async def body() -> AsyncIterator[str]:
+        yield _event("begin", start, {"cursor": start})
+        async for event in alerts.stream(context, caller.hub, start, [loaded.row.public_id], AlertSeverity.INFO):
+            shown = DriftAlertEvent(cursor=event.cursor, kind=event.kind, alert=alert_of(event.alert))
+            yield _event("alert", event.cursor, as_json(shown))
+
+    headers = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
+    stream = caller.carry(body(), END, pulse=": still here\n\n")
+    return StreamingResponse(stream, media_type=EVENT_STREAM, headers=headers)
+
+
+def _event(kind: str, cursor: str, data: object) -> str:
+    return f"id: {cursor}\nevent: {kind}\ndata: {orjson.dumps(data).decode()}\n\n"
 
 
 async def post_propose(request: Request, context: Context) -> Response:

@@ -66,12 +66,16 @@ def of_ended(key: str | None, status: DriftStatus) -> str:
     return f"{key} is no longer measured by itself."
 
 
-def of_outage(portfolios: int, symbols: Sequence[str], since: datetime) -> str:
-    """Say whose drift cannot be judged, since when, and for want of which prices."""
+def of_outage(portfolios: int, symbols: Sequence[str], since: datetime, now: datetime) -> str:
+    """Say whose drift cannot be judged, since when, and for want of which prices.
+
+    It is said as of now, as it stays the alert's sentence while other portfolios come and go.
+    """
     named = ", ".join(symbols[:SYMBOLS_MAX])
     more = f" and {len(symbols) - SYMBOLS_MAX} more" if len(symbols) > SYMBOLS_MAX else ""
     whose = "one portfolio" if portfolios == 1 else f"{portfolios} portfolios"
-    return f"Drift of {whose} cannot be judged since {instant(since)}: no fresh price for {named}{more}."
+    lasting = "" if instant(since) == instant(now) else f", the first since {instant(since)}"
+    return f"At {instant(now)} drift of {whose} could not be judged{lasting}: no fresh price for {named}{more}."
 
 
 def of_outage_over(since: datetime, now: datetime) -> str:

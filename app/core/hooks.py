@@ -24,6 +24,13 @@ PREVIOUS_SECRET_S: Final = 86_400
 
 CODE_S: Final = 86_400
 CODE_TRIES: Final = 5
+CODES_MAX: Final = 6
+CODES_WITHIN_S: Final = 3600
+"""So many codes an owner may have sent: one, and five more if it does not arrive."""
+
+SAMPLES_MAX: Final = 10
+SAMPLES_WITHIN_S: Final = 60
+"""So many samples an owner may have sent at once, to webhooks and mailboxes together."""
 
 
 class HookKind(Enum):

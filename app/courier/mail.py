@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -98,8 +99,17 @@ async def send(smtp_url: str, *, sender: str, to: str, subject: str, text: str, 
 
     Except on loopback, nothing is said to a server that offers no TLS or has no valid certificate.
     """
-    server = server_of(smtp_url)
     message = _message(sender=sender, to=to, subject=subject, text=text, message_id=message_id, at=at)
+    return await _talk(smtp_url, sender, lambda client: client.sendmail(sender, [to], message))
+
+
+async def reach(smtp_url: str, sender: str) -> Sent:
+    """Greet the server and log in as for a message, and leave again."""
+    return await _talk(smtp_url, sender, lambda client: client.noop())
+
+
+async def _talk(smtp_url: str, sender: str, say: Callable[[aiosmtplib.SMTP], Awaitable[object]]) -> Sent:
+    server = server_of(smtp_url)
     began = time.monotonic()
 
     def sent(code: int | None, error: str | None) -> Sent:
@@ -119,7 +129,7 @@ async def send(smtp_url: str, *, sender: str, to: str, subject: str, text: str, 
     try:
         async with asyncio.timeout(WITHIN_S):
             await client.connect()
-            await client.sendmail(sender, [to], message)
+            await say(client)
     except aiosmtplib.SMTPRecipientsRefused as error:
         [refused] = error.recipients
         return sent(refused.code, _answer(refused.code, refused.message))

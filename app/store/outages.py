@@ -68,5 +68,5 @@ def _transition(row: asyncpg.Record, now: datetime) -> Transition:
     else:
         event = AlertEventKind.RAISED if row["raised_at"] is None else AlertEventKind.REMINDED
         severity = AlertSeverity.WARNING
-        message = alert_words.of_outage(row["portfolios"], row["symbols"], row["since"])
+        message = alert_words.of_outage(row["portfolios"], row["symbols"], row["since"], now)
     return Transition(event, AlertKind.DATA_STALE, None, severity, message, None)

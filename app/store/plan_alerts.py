@@ -23,7 +23,13 @@ async def raise_ready(
     now: datetime,
     new_uuid: Callable[[], UUID],
 ) -> None:
-    """Tell that a plan is ready; the one before it is superseded, and its alert resolved, by now."""
+    """Tell that a plan is ready; the one before it is superseded, and its alert resolved, by now.
+
+    Nothing is told of a portfolio that was paused while the plan was made; the caller holds the portfolio's lock.
+    """
+    watched = "SELECT id FROM portfolios WHERE owner_id = $1 AND id = $2 AND status = 'ACTIVE'"
+    if await tx.value(watched, owner_id, portfolio_row_id) is None:
+        return
     message = alert_words.of_plan(trades, expires_at)
     ready = Transition(AlertEventKind.RAISED, AlertKind.PLAN_READY, None, AlertSeverity.INFO, message, None)
     await scan_write_news(tx, [News(owner_id, portfolio_row_id, ready)], now, new_uuid)

@@ -7,7 +7,7 @@
       ├── drift_logs (partitioned), drift_states, alerts
       ├── plans ── plan_trades ── plan_lot_sales;  plan_skips
       └── rebalance_history (append-only), outbox (append-only)
-    scan_runs ── scan_chunks, scan_prices;  idempotency_keys;  domain_clock
+    scan_runs ── scan_chunks, scan_prices;  idempotency_keys;  allowances;  domain_clock
 
 Models stand for tables with a made-up key of one column; the others, all checks, triggers and rights are SQL in the
 migrations. Rows are read and written by SQL: these classes are never loaded one by one. Amounts are numeric(38,10),

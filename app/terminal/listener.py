@@ -22,12 +22,13 @@ subscription ($after: String) {
   }
 }
 """
+NOW: Final = "{ driftAlertsCursor }"
 NAME: Final = "query ($id: ID!) { portfolio(id: $id) { name } }"
 INSTANTS: Final = ("raisedAt", "escalatedAt", "acknowledgedAt", "resolvedAt")
 
 
 async def listen(client: Client, after: str | None, *, as_json: bool, out: Console, err: Console) -> None:
-    """Print events until cancelled. With a cursor nothing is missed or shown twice, however often it breaks."""
+    """Print events until cancelled, from now on without a cursor; none is missed or shown twice when it breaks."""
     names: dict[str, str] = {}
     async with aclosing(_events(client, after, err)) as events:
         async for event in events:
@@ -39,10 +40,14 @@ async def listen(client: Client, after: str | None, *, as_json: bool, out: Conso
 
 
 async def _events(client: Client, after: str | None, err: Console) -> AsyncGenerator[dict[str, Any], None]:
-    """Yield each event once; connect again with the last cursor whenever the stream ends."""
+    """Yield each event once; connect again with the last cursor whenever the stream ends.
+
+    It has one before the first event: from then on nothing is missed.
+    """
     wait_s = RETRY_S
     while True:
         try:
+            after = after or (await client.ask(NOW))["driftAlertsCursor"]
             async with aclosing(client.follow(EVENTS, after=after)) as answers:
                 async for answer in answers:
                     event = answer["driftAlerts"]
@@ -51,8 +56,8 @@ async def _events(client: Client, after: str | None, err: Console) -> AsyncGener
             reason = "the stream ended"
         except Away as error:
             reason = str(error)
-        told = f"from cursor {after}" if after else "from then on: no event has brought a cursor yet"
-        err.print(f"{reason}; connecting again {told}", highlight=False, soft_wrap=True)
+        told = f" from cursor {after}" if after else ""
+        err.print(f"{reason}; connecting again{told}", highlight=False, soft_wrap=True)
         await asyncio.sleep(wait_s)
         wait_s = min(wait_s * 2, RETRY_MAX_S)
 

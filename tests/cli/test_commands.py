@@ -113,6 +113,12 @@ def test_doctor_says_what_is_wrong(empty_database: Endpoints) -> None:
     told = "STEELYARD_MAIL_FROM is not set; set it to the address that e-mail comes from"
     assert steelyard("doctor", given=wrong).out.splitlines()[1] == f"mail: {told}"
     assert steelyard("up", given=wrong).error() == told
+    away = {**wrong, "STEELYARD_SMTP_URL": "smtp://u:secret@127.0.0.1:9", "STEELYARD_MAIL_FROM": "a@example.com"}
+    said = steelyard("doctor", given=away)
+    assert (said.code, "secret" in said.out) == (1, False)
+    line = said.out.splitlines()[1]
+    assert line.startswith("mail: the mail server cannot be used: ")
+    assert line.endswith("; check STEELYARD_SMTP_URL")
     assert "servers: only one of" in steelyard("doctor", given={"REDIS_URL": "redis://127.0.0.1:1/0"}).out
     bad = {**settings_of(empty_database), "REDIS_URL": "localhost:6379"}
     assert steelyard("doctor", given=bad).error().startswith("REDIS_URL: a Redis URL reads redis://host:port/0, ")

@@ -213,6 +213,20 @@ async def test_server_that_is_away_is_said() -> None:
     assert sent.error.startswith("the mail server cannot be used: ")
 
 
+async def test_server_is_greeted_and_logged_in_to_without_a_message() -> None:
+    sender = "alerts@steelyard.example"
+    async with post(auth_require_tls=False) as there:
+        good = await mail.reach(f"smtp://bob:pa%20ss%3Aword%40@127.0.0.1:{there.port}", sender)
+        bad = await mail.reach(f"smtp://bob:wrong@127.0.0.1:{there.port}", sender)
+    assert (good.ok, good.error) == (True, None)
+    assert (bad.status_code, bad.error) == (
+        535,
+        "the mail server answered 535 5.7.8 Authentication credentials invalid",
+    )
+    assert there.envelopes == []
+    assert there.logins[0] == (b"bob", b"pa ss:word@")
+
+
 async def test_login_is_with_the_name_and_password_of_the_url() -> None:
     async with post(auth_require_tls=False) as there:
         assert (await write(f"smtp://bob%40x:pa%20ss%3Aword%40@127.0.0.1:{there.port}")).ok

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from app.courier import mail
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -131,6 +132,21 @@ def test_variables_of_the_services_are_settings_that_take_these_values(
     assert urlsplit(settings.database_url).username == "steelyard_app"
     assert settings.host == "0.0.0.0"
     assert not settings.demo
+
+
+def test_settings_for_mail_in_the_docs_are_settings_and_fit_beside_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    [text] = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "compose.md").read_text(), re.DOTALL)
+    added = yaml.safe_load(text)
+    schema = json.loads((HERE / "compose-spec.json").read_bytes())
+    assert [error.message for error in Draft202012Validator(schema).iter_errors(added)] == []
+    assert set(added["services"]) == OURS - {"migrate"}
+    for service in added["services"].values():
+        assert set(service) == {"environment"}
+        for key, value in service["environment"].items():
+            monkeypatch.setenv(key, value)
+        settings = Settings()
+        mail.check(settings.smtp_url, settings.mail_from)
+        assert settings.smtp_url
 
 
 def test_only_migrate_has_the_role_that_owns_the_tables_and_only_the_api_the_secret_of_tokens() -> None:

@@ -27,7 +27,7 @@ BY_KEY: Final = {
 }
 OWNED: Final = {
     *("accounts", "alerts", "drift_logs", "idempotency_keys", "outbox", "plan_trades", "plans", "portfolios"),
-    *("deliveries", "drift_days", "hooks"),
+    *("allowances", "deliveries", "drift_days", "hooks"),
     *("rebalance_history", "target_versions", "tax_lots", "taxpayer_groups", "transactions"),
 }
 # The same tables under the names that statements share.

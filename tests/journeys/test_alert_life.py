@@ -71,8 +71,8 @@ async def test_an_outage_of_the_feed_is_raised_once_and_resolved_once_for_each_o
             assert kinds(feed) == ["RAISED", "RESOLVED", "RAISED"]
             first, second, _ = (event["alert"] for event in feed.received)
             assert (first["kind"], first["portfolioId"], first["severity"]) == ("DATA_STALE", None, "WARNING")
-            assert first["message"].startswith("Drift of 3 portfolios cannot be judged since ")
-            assert first["message"].endswith(f": no fresh price for {coin}.")
+            assert first["message"].startswith("At ")
+            assert first["message"].endswith(f" drift of 3 portfolios could not be judged: no fresh price for {coin}.")
             assert second["id"] == first["id"]
             assert second["message"] == "No portfolio that is watched lacks a fresh price any more, after 4 hours."
         # It is shown with each of the portfolios, and ends with the last of them.

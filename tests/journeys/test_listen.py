@@ -8,7 +8,7 @@ import pytest
 from app.api import auth
 from app.context import wall_now
 from tests.cli.shell import steelyard as shell
-from tests.support import Person, Steelyard
+from tests.support import Person, Steelyard, until
 from tests.terminal.running import Running, running
 
 
@@ -108,10 +108,39 @@ async def test_token_that_ends_while_listening_is_said_plainly(steelyard: Steely
     )
 
 
+async def test_token_that_ends_while_nothing_happens_is_said_as_plainly(steelyard: Steelyard) -> None:
+    token = auth.issue(steelyard.settings(), subject="liq", now=wall_now(), ttl_s=4)
+    async with running("listen", "--url", steelyard.http, STEELYARD_TOKEN=token) as command:
+        code, out, err = await command.end()
+    assert (code, out) == (1, "")
+    assert err.startswith("error: token: the token has ended; get a new one (4403); make a new one with ")
+
+
+async def test_what_happens_while_the_api_is_away_is_shown_though_nothing_was_before(steelyard: Steelyard) -> None:
+    person = await watched(steelyard, "liw", "Savings")
+
+    async def listened_to() -> bool:
+        return "\nsteelyard_streams 1.0\n" in (await person.send("GET", "/metrics")).text
+
+    async def told() -> bool:
+        return bool(await steelyard.rows("SELECT FROM alerts WHERE key = 'LIWS'"))
+
+    async with running("listen", "--url", steelyard.http, STEELYARD_TOKEN=person.token) as command:
+        await until(listened_to)
+        assert steelyard.api is not None
+        with steelyard.standstill():
+            await steelyard.operator.record({"LIWS": "150"})
+            steelyard.api.stop()
+        await until(told)
+        assert "connecting again from cursor " in await command.remark()
+        steelyard.serve()
+        assert (await words(command))[:2] == ["Savings", "RAISED"]
+
+
 @pytest.mark.parametrize("after", [[], ["--after", "c"]])
 async def test_api_that_is_away_is_tried_again(after: list[str]) -> None:
     async with running("listen", "--url", "http://127.0.0.1:9", "--token", "x", *after) as command:
-        told = "from cursor c" if after else "from then on: no event has brought a cursor yet"
+        told = "connecting again from cursor c" if after else "connecting again"
         for _ in range(2):
-            assert (await command.remark()).endswith(f"; connecting again {told}")
+            assert (await command.remark()).endswith(f"; {told}")
         assert await command.interrupt() == 0

@@ -66,7 +66,7 @@ async def test_an_outage_of_many_portfolios_is_one_alert_from_first_to_last(each
     assert (alert.kind.value, alert.portfolio_id, alert.key, alert.entry) == ("DATA_STALE", None, None, None)
     assert (alert.severity, alert.status, alert.base_currency) == (AlertSeverity.WARNING, AlertStatus.OPEN, None)
     assert alert.message == (
-        "Drift of 2 portfolios cannot be judged since 2024-06-03 16:00 UTC: no fresh price for AAPL, EUR/USD, MSFT."
+        "At 2024-06-03 16:00 UTC drift of 2 portfolios could not be judged: no fresh price for AAPL, EUR/USD, MSFT."
     )
     await write(world, one, FRESH)
     assert await settle(world) == set()
@@ -176,6 +176,10 @@ async def test_an_outage_is_told_again_by_the_most_eager_policy_unless_it_is_ack
     await settle(world, now=AS_OF + 3 * HOUR)
     (alert,) = await listed(world)
     assert (alert.reminded_at, alert.status) == (AS_OF + 2 * HOUR, AlertStatus.OPEN)
+    assert alert.message == (
+        "At 2024-06-03 18:00 UTC drift of 3 portfolios could not be judged, the first since 2024-06-03 16:00 UTC: "
+        "no fresh price for AAPL."
+    )
     async with world.writing() as tx:
         now, until = AS_OF + 3 * HOUR, AS_OF + 9 * HOUR
         await alerts.snooze_alert(world.owner_id, tx, alert.id, until=until, now=now)

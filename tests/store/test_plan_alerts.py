@@ -10,6 +10,7 @@ from app.context import new_uuid
 from app.core.alerts import AlertKind, AlertSeverity, AlertStatus
 from app.core.errors import InvalidState
 from app.core.plan import MONITOR
+from app.core.portfolio import PortfolioStatus
 from app.store import alerts, plan_alerts, plans, portfolios
 from app.store.plans import Made
 from app.store.reading import Loaded
@@ -72,6 +73,17 @@ async def test_a_plan_of_the_monitor_expires_and_so_does_its_alert(world: World)
     (alert,) = await listed(world)
     assert (alert.status, alert.resolved_at) == (AlertStatus.RESOLVED, LATER)
     assert alert.message == "The plan has expired; its prices are too old to act on."
+
+
+async def test_a_plan_that_is_made_while_its_portfolio_is_paused_is_not_told_of(world: World) -> None:
+    loaded = await drifted(world)
+    claimed = await claim(world, await save(world, loaded, None))
+    async with world.writing() as tx:
+        await portfolios.update_portfolio(
+            *(world.owner_id, tx, loaded.row.public_id), actor="alice", now=AS_OF, status=PortfolioStatus.PAUSED
+        )
+    assert await finish(world, claimed, make(loaded))
+    assert await listed(world) == []
 
 
 async def test_nothing_to_do_is_nothing_to_tell(world: World) -> None:
