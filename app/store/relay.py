@@ -239,8 +239,8 @@ async def relay_trim(tx: Tx, now: datetime, limit: int) -> dict[str, int]:
     deliveries = await tx.fetch(
         """
         DELETE FROM deliveries WHERE id IN (
-            SELECT id FROM deliveries WHERE ended_at < CASE status WHEN 'DEAD' THEN $2::timestamptz ELSE $1 END
-            ORDER BY ended_at LIMIT $3
+            SELECT id FROM deliveries WHERE ended_at < $1  -- by the index; younger than that, all are kept
+                AND (status <> 'DEAD' OR ended_at < $2) ORDER BY ended_at LIMIT $3
         ) RETURNING id
         """,
         now - DELIVERED_KEPT,
