@@ -14,6 +14,7 @@ from app.core.errors import InvalidInput
 from app.store import events, idempotency
 from app.store import relay as rows
 from app.store.reading import Loaded
+from tests.builders import AS_OF
 from tests.receiver import receiving
 from tests.store.world import World
 from tests.workers.hooked import delivering, hook_at, portfolio, quick, tell
@@ -51,6 +52,25 @@ async def test_an_event_is_relayed_once_though_the_relay_is_asked_again(
     await world.sql("UPDATE outbox_marks SET xid = '0', event = 0 WHERE name = 'relayed'")
     await relay.relay_page(services)
     assert await world.sql(DELIVERIES) == 2
+
+
+async def test_an_event_that_cannot_be_told_holds_up_no_other(
+    services: Services, world: World, owner: Context, kept: Loaded
+) -> None:
+    await hook_at(owner, "http://127.0.0.1:9/")
+    await tell(world, kept, "A", "B")
+    async with world.writing() as tx:
+        await tx.execute(
+            "INSERT INTO outbox (owner_id, portfolio_id, topic, subject, payload, created_at) VALUES "
+            "($1, $2, 'alert', 'broken', '{\"event\": \"RAISED\", \"alert\": {}}', $3)",
+            world.owner_id,
+            kept.row.id,
+            AS_OF,
+        )
+    await tell(world, kept, "C")
+    with structlog.testing.capture_logs() as logged:
+        assert (await relay.relay_page(services)).written == 3
+    assert [entry["event"] for entry in logged] == ["event_not_told"]
 
 
 async def test_while_one_relays_the_other_does_not_wait(services: Services, world: World, kept: Loaded) -> None:
