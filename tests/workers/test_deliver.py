@@ -15,6 +15,7 @@ from app.core.alerts import AlertEventKind, AlertSeverity
 from app.core.errors import NotFound
 from app.core.hooks import DeliveryStatus, HookEvent, HookKind
 from app.core.targets import Targets
+from app.courier import webhooks
 from app.store import events
 from app.store.hooks import delete_hook
 from tests.builders import AS_OF
@@ -306,6 +307,20 @@ async def test_dead_letters_are_replayed_by_their_owner_only(
             assert count == (1 if way == "one" else 3)
             await receiver.until(3 + count)
     assert len({message.id for message in receiver.received}) == 3
+
+
+async def test_what_cannot_be_sent_from_here_is_a_try_that_failed(
+    services: Services, world: World, owner: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise ValueError
+
+    await hook_at(owner, "http://127.0.0.1:9/")
+    monkeypatch.setattr(webhooks, "send", fail)
+    async with delivering(services):
+        await tell(world, await portfolio(world), "AAPL")
+        why = "it could not be sent from here; the logs of the server say why"
+        await until_rows(world, [("PENDING", 1, why, None)], "status, attempts, last_error, lease_until")
 
 
 async def test_deleting_a_hook_cancels_what_is_pending(
