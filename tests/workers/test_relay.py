@@ -154,6 +154,23 @@ async def test_a_cursor_of_what_is_gone_is_refused_and_one_behind_it_goes_on(
     assert event.payload["alert"]["key"] == "C"
 
 
+async def test_who_follows_one_portfolio_reads_what_is_about_others_once(
+    services: Services, world: World, kept: Loaded
+) -> None:
+    followed, begun = await portfolio(world), await cursor_now(world)
+    await tell(world, kept, "A", "B")
+    only = [followed.row.public_id]
+    reached, page = await live._read(services, world.owner_id, begun, only)
+    assert page == []
+    await tell(world, followed, "C")
+    async with world.store.shared() as tx:
+        for after, left in ((begun, ["A", "B", "C"]), (reached, ["C"])):
+            found = await events.load_events(world.owner_id, tx, after, 10)
+            assert [event.payload["alert"]["key"] for event in found if event.topic == "alert"] == left
+    _, page = await live._read(services, world.owner_id, reached, only)
+    assert [event.payload["alert"]["key"] for event in page] == ["C"]
+
+
 async def test_deliveries_and_keys_are_forgotten_in_their_time(
     services: Services, world: World, owner: Context, kept: Loaded
 ) -> None:
