@@ -61,8 +61,10 @@ async def relay_page(services: Services) -> Relayed:
 
 
 async def relay_trim(services: Services) -> None:
-    """Forget old deliveries, events that were relayed, and idempotency keys."""
+    """Forget old deliveries, events that were relayed, and idempotency keys. One worker at a time."""
     async with services.store.shared() as tx:
+        if not await relay.relay_take_trim_turn(tx):
+            return
         gone = await relay.relay_trim(tx, wall_now(), TRIM_MAX)
     if any(gone.values()):
         log.info("forgotten", **gone)

@@ -27,6 +27,8 @@ EVENTS_KEPT: Final = timedelta(days=7)
 KEYS_KEPT: Final = timedelta(hours=48)
 STORMS_KEPT: Final = timedelta(days=1)
 
+_TRIM_TURN: Final = 0x5354_4545_4C54_5249  # any fixed number; advisory locks are per database
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -232,6 +234,11 @@ async def relay_move(tx: Tx, last: LogEvent) -> None:
     await tx.execute(
         "UPDATE outbox_marks SET xid = $1::text::xid8, event = $2 WHERE name = 'relayed'", str(last.xid), last.row_id
     )
+
+
+async def relay_take_trim_turn(tx: Tx) -> bool:
+    """Make this transaction the only one that forgets; False while another one does. Two would wait for each other."""
+    return bool(await tx.value("SELECT pg_try_advisory_xact_lock($1)", _TRIM_TURN))
 
 
 async def relay_trim(tx: Tx, now: datetime, limit: int) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """The relay's place in the log: it survives, starts anew after a dump, and the log is cut off behind it only."""
 
+import asyncio
 from base64 import urlsafe_b64encode
 from dataclasses import replace
 from datetime import timedelta
@@ -169,6 +170,20 @@ async def test_who_follows_one_portfolio_reads_what_is_about_others_once(
             assert [event.payload["alert"]["key"] for event in found if event.topic == "alert"] == left
     _, page = await live._read(services, world.owner_id, reached, only)
     assert [event.payload["alert"]["key"] for event in page] == ["C"]
+
+
+async def test_while_one_forgets_the_other_does_not_wait(services: Services, world: World) -> None:
+    keys = "SELECT count(*) FROM idempotency_keys"
+    await world.sql(
+        "INSERT INTO idempotency_keys VALUES ($1, 'old', 'x', '', '{}', now() - interval '3 days')", world.owner_id
+    )
+    async with world.store.shared() as tx:
+        assert await rows.relay_take_trim_turn(tx)
+        await rows.relay_trim(tx, wall_now(), 10)
+        async with asyncio.timeout(2):
+            await relay.relay_trim(services)
+        assert await world.sql(keys) == 1
+    assert await world.sql(keys) == 0
 
 
 async def test_deliveries_and_keys_are_forgotten_in_their_time(
