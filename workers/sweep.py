@@ -1,6 +1,8 @@
 """The sweeper: the database is the truth, so what is unfinished there goes back into the queue."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 import structlog
 
@@ -10,21 +12,34 @@ from app.context import Services
 
 log = structlog.get_logger(__name__)
 
+Step = Callable[[Services], Awaitable[object]]
+
+STEPS: Final[tuple[Step, ...]] = (
+    scans.sweep,
+    ticks.sweep,
+    plans.scan_unfinished,
+    plans.scan_expire,
+    alerts.sweep,
+    proposals.scan_propose,
+    relay.relay_trim,
+    keep.tidy,
+)
+
 
 async def sweep_forever(services: Services) -> None:
     """Sweep at start-up and every `sweep_s`, until cancelled."""
     while True:
-        try:
-            await scans.sweep(services)
-            await ticks.sweep(services)
-            await plans.scan_unfinished(services)
-            await plans.scan_expire(services)
-            await alerts.sweep(services)
-            await proposals.scan_propose(services)
-            await relay.relay_trim(services)
-            await keep.tidy(services)
-        except Unavailable as error:
-            log.warning("sweep_postponed", reason=str(error))
-        except Exception:
-            log.exception("sweep_failed")
+        for step in STEPS:
+            await _take(step, services)
         await asyncio.sleep(services.settings.sweep_s)
+
+
+async def _take(step: Step, services: Services) -> None:
+    """Take one step; what is wrong with it must not keep those after it from being taken."""
+    name = f"{step.__module__.rpartition('.')[2]}.{step.__name__}"
+    try:
+        await step(services)
+    except Unavailable as error:
+        log.warning("sweep_postponed", step=name, reason=str(error))
+    except Exception:
+        log.exception("sweep_failed", step=name)

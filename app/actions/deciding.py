@@ -58,16 +58,16 @@ async def decide(
 ) -> list[Told]:
     """Decide about measured portfolios, whose states were loaded in this transaction, and save what was decided.
 
-    `bucket` is None for a price tick.
+    `bucket` is None for a price tick. What cannot be decided about is left as it is.
     """
-    decided = [
-        Decided(
-            one.row.owner_id,
-            one.row.id,
-            core.decide(states.get(one.row.id, {}), report, one.snapshot.policy, bucket),
-        )
-        for one, report in measured
-    ]
+    decided = []
+    for one, report in measured:
+        try:
+            decision = core.decide(states.get(one.row.id, {}), report, one.snapshot.policy, bucket)
+        except Exception:  # our mistake again: the others, and all that comes after, do not wait for its mending
+            log.exception("portfolio_not_decided", portfolio=one.row.public_id)
+            continue
+        decided.append(Decided(one.row.owner_id, one.row.id, decision))
     await alerts.scan_save_decisions(tx, decided, now=now, new_uuid=new_uuid)
     urgent = (AlertEventKind.RAISED, AlertEventKind.ESCALATED)
     told = [

@@ -114,7 +114,7 @@ class Deliverer:
         except StoreUnavailable as error:
             log.warning("outcome_not_written", delivery=claimed.id, reason=str(error))  # sent again after its lease
         except Exception:
-            log.exception("delivery_failed", delivery=claimed.id)
+            log.exception("outcome_not_written", delivery=claimed.id)
 
 
 async def _woken(event: asyncio.Event, wait_s: float) -> None:
@@ -148,7 +148,18 @@ async def _written(tx: Tx, claimed: Claimed, lines: list[str], now: datetime) ->
 
 
 async def send(services: Services, claimed: Claimed) -> Sent:
-    """Send one message and return what became of it; nothing is written."""
+    """Send one message and return what became of it; nothing is written.
+
+    What is wrong with it on our side is a try that failed, too: else it would be tried for ever, and nobody told.
+    """
+    try:
+        return await _send(services, claimed)
+    except Exception:
+        log.exception("delivery_failed", delivery=claimed.id)
+        return Sent(None, 0, "it could not be sent from here; the logs of the server say why")
+
+
+async def _send(services: Services, claimed: Claimed) -> Sent:
     assert claimed.payload is not None
     if claimed.kind is HookKind.EMAIL:
         return await send_mail(services, claimed.address, claimed.id, claimed.payload)

@@ -1,6 +1,6 @@
 """Health: how well bands were kept over a range of time, of one portfolio or, for operators, of all."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from app.actions.portfolios import Loaded
@@ -13,6 +13,9 @@ from app.store import health as rows
 
 USUAL: Final = timedelta(days=30)
 LONGEST: Final = timedelta(days=3660)
+# The database takes the very first and the very last instant for infinity, and days up to there have no end.
+FIRST: Final = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
+LAST: Final = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
 
 
 async def of_portfolio(context: Context, loaded: Loaded, since: datetime | None, until: datetime | None) -> Health:
@@ -33,7 +36,7 @@ async def overview(context: Context, since: datetime | None, until: datetime | N
 def _range(context: Context, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
     """Return the range; without an end it ends now, without a begin it is 30 days long."""
     until = until or context.now
-    since = since or until - USUAL
+    since = since or max(until, FIRST + USUAL) - USUAL
     if since >= until:
         raise InvalidInput(
             f"since is {since:%Y-%m-%dT%H:%M:%SZ}; it must be before {until:%Y-%m-%dT%H:%M:%SZ}", ["since"]
@@ -42,4 +45,4 @@ def _range(context: Context, since: datetime | None, until: datetime | None) -> 
         raise InvalidInput(
             f"the range is {(until - since).days} days long; at most {LONGEST.days} are allowed", ["since"]
         )
-    return since, until
+    return max(since, FIRST), min(until, LAST)

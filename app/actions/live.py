@@ -174,7 +174,11 @@ async def check(services: Services, cursor: str) -> None:
 async def _read(
     services: Services, owner_id: int, cursor: str | None, portfolio_ids: Sequence[str] | None
 ) -> tuple[str, list[Event]]:
-    """Return a page of events after a cursor, and the cursor: that of now when there was none."""
+    """Return a page of events after a cursor, and where to go on when it is empty: all before that was seen by then.
+
+    From now on when there was no cursor. Who follows some portfolios need not read what is about others ever again.
+    """
     async with services.store.owned(owner_id) as tx:
-        start = await events.current_cursor(tx) if cursor is None else cursor
-        return start, await events.load_events(owner_id, tx, start, PAGE, portfolio_ids)
+        now = await events.current_cursor(tx) if cursor is None or portfolio_ids is not None else cursor
+        page = await events.load_events(owner_id, tx, now if cursor is None else cursor, PAGE, portfolio_ids)
+        return now, page

@@ -61,8 +61,10 @@ async def relay_page(services: Services) -> Relayed:
 
 
 async def relay_trim(services: Services) -> None:
-    """Forget old deliveries, events that were relayed, and idempotency keys."""
+    """Forget old deliveries, events that were relayed, and idempotency keys. One worker at a time."""
     async with services.store.shared() as tx:
+        if not await relay.relay_take_trim_turn(tx):
+            return
         gone = await relay.relay_trim(tx, wall_now(), TRIM_MAX)
     if any(gone.values()):
         log.info("forgotten", **gone)
@@ -130,16 +132,26 @@ async def _write_digests(tx: Tx, storms: Mapping[tuple[int, datetime], Storm], w
 def _notices(events: Sequence[LogEvent]) -> Iterator[tuple[LogEvent, Notice, AlertSeverity | None]]:
     """Yield the events that hooks are told of, and the severity of those about alerts."""
     for event in events:
-        name, about = event.portfolio_id, event.portfolio_name
-        if event.topic == "alert":
-            kind = f"ALERT_{event.payload['event']}"
-            if kind in HookEvent.__members__:
-                _, alert = alerts.alert_of_payload(event.payload)
-                notice = Notice(HookEvent[kind], event.created_at, alert_data(alert), about)
-                yield event, notice, alert.severity
-        elif event.topic == "plan" and event.payload["status"] == "READY":
-            data = {"id": event.subject, "portfolioId": name, "status": "READY"}
-            yield event, Notice(HookEvent.PLAN_READY, event.created_at, data, about), None
-        elif event.topic == "targets":
-            data = {"id": event.subject, "portfolioId": name, "version": event.payload["version"]}
-            yield event, Notice(HookEvent.TARGETS_CHANGED, event.created_at, data, about), None
+        try:
+            told = _notice(event)
+        except Exception:  # our mistake, which must not hold up everything that comes after it
+            log.exception("event_not_told", row=event.row_id, topic=event.topic)
+            continue
+        if told:
+            yield event, *told
+
+
+def _notice(event: LogEvent) -> tuple[Notice, AlertSeverity | None] | None:
+    name, about = event.portfolio_id, event.portfolio_name
+    if event.topic == "alert":
+        kind = f"ALERT_{event.payload['event']}"
+        if kind in HookEvent.__members__:
+            _, alert = alerts.alert_of_payload(event.payload)
+            return Notice(HookEvent[kind], event.created_at, alert_data(alert), about), alert.severity
+    elif event.topic == "plan" and event.payload["status"] == "READY":
+        data = {"id": event.subject, "portfolioId": name, "status": "READY"}
+        return Notice(HookEvent.PLAN_READY, event.created_at, data, about), None
+    elif event.topic == "targets":
+        data = {"id": event.subject, "portfolioId": name, "version": event.payload["version"]}
+        return Notice(HookEvent.TARGETS_CHANGED, event.created_at, data, about), None
+    return None

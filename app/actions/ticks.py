@@ -92,24 +92,23 @@ async def _decide_page(services: Services, of: Pass, page: list[int], last: int 
     """Decide about a page of portfolios and write how far the pass has got; None is to its end. Return what to tell.
 
     The measuring is outside the transaction that writes, as it is in a scan. If a scan has begun since, or decided at
-    newer prices, it is done again: an older price must not have the last word.
+    newer prices, it is done again within, lest an older price had the last word: so it is done at most twice.
     """
-    while True:
-        now = await domain_now(services)
-        async with services.store.shared(reading=True) as tx:
-            seen = await ticks.scan_snapshot(tx)
-            loaded = await reading.scan_snapshots_now(tx, page, now) if page else []
-        measured = await asyncio.to_thread(measure_all, loaded)
-        rows = [one.row.id for one, _ in measured]
-        async with services.store.shared() as tx:
-            await alerts.scan_take_turn(tx, rows)
-            if not await ticks.scan_hold_pass(tx, of):
-                raise _MovedOn
-            states = await alerts.scan_states(tx, rows)
-            if await ticks.scan_overtaken(tx, rows, seen):
-                continue
-            told = await decide(tx, measured, states, bucket=None, now=now)
-            await ticks.scan_note_decisions(tx, rows)
-            await ticks.scan_move_on(tx, of, last)
-        await tell(services, told)
-        return told
+    now = await domain_now(services)
+    async with services.store.shared(reading=True) as tx:
+        seen = await ticks.scan_snapshot(tx)
+        loaded = await reading.scan_snapshots_now(tx, page, now) if page else []
+    measured = await asyncio.to_thread(measure_all, loaded)
+    rows = [one.row.id for one, _ in measured]
+    async with services.store.shared() as tx:
+        await alerts.scan_take_turn(tx, rows)
+        if not await ticks.scan_hold_pass(tx, of):
+            raise _MovedOn
+        states = await alerts.scan_states(tx, rows)
+        if await ticks.scan_overtaken(tx, rows, seen):
+            measured = await asyncio.to_thread(measure_all, await reading.scan_snapshots_now(tx, rows, now))
+        told = await decide(tx, measured, states, bucket=None, now=now)
+        await ticks.scan_note_decisions(tx, rows)
+        await ticks.scan_move_on(tx, of, last)
+    await tell(services, told)
+    return told

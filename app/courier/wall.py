@@ -8,7 +8,9 @@ these addresses and never asks the resolver again.
 import asyncio
 import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final, NoReturn
 
@@ -18,6 +20,10 @@ URL_LENGTH_MAX: Final = 2_000
 HOST_LENGTH_MAX: Final = 253
 ADDRESSES_MAX: Final = 4
 """More addresses of one host are not tried: the time of one call would not last for them."""
+LOOK_UP_S: Final = 5.0
+"""How long the resolver is waited for; it may go on for half a minute where a name server does not answer."""
+LOOK_UPS_MAX: Final = 64
+"""Look-ups at once, those nobody waits for any more among them."""
 
 PORTS: Final = {"https": 443, "http": 80}
 LOCALHOST: Final = "localhost"
@@ -47,6 +53,9 @@ _CLOSED_6: Final = tuple(map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 
 Address = IPv4Address | IPv6Address
+
+# Threads of its own: whoever has a slow name server must not keep everybody's portfolios from being measured.
+_RESOLVER: Final = ThreadPoolExecutor(LOOK_UPS_MAX, thread_name_prefix="resolver")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +106,7 @@ async def resolve(url: str, *, loopback: bool) -> tuple[str, ...]:
     """Return the addresses to connect to for a URL, or raise InvalidInput that names the host and what is wrong.
 
     Each address of the host must be public; with `loopback`, those of localhost are loopback addresses. The resolver
-    is asked once, through the event loop.
+    is asked once.
     """
     return await addresses_of(check_place(url, loopback=loopback))
 
@@ -112,8 +121,12 @@ async def addresses_of(place: Place) -> tuple[str, ...]:
 
 
 async def _look_up(host: str, port: int) -> list[Address]:
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        async with asyncio.timeout(LOOK_UP_S):
+            found = await asyncio.get_running_loop().run_in_executor(_RESOLVER, ask)
+    except TimeoutError:
+        _refuse(f"{host} cannot be found (no answer within {LOOK_UP_S:g} s); check the name")
     except (OSError, UnicodeError) as error:
         _refuse(f"{host} cannot be found ({getattr(error, 'strerror', None) or error}); check the name")
     if not found:

@@ -124,16 +124,22 @@ async def replay_deliveries(
 ) -> int:
     """Make dead deliveries due again, with all their tries: some, those of one hook, or all. Return how many.
 
-    Those of a disabled hook wait until it is enabled; those of a mailbox that is not confirmed stay dead.
+    Those of a disabled hook wait until it is enabled; those of a mailbox that is not confirmed stay dead. The hooks
+    stay as they are until the transaction ends: one that is deleted in between would keep what is due for ever.
     """
     rows = await tx.fetch(
         """
+        WITH h AS (
+            SELECT id, enabled FROM hooks
+            WHERE owner_id = $1 AND deleted_at IS NULL AND (kind = 'WEBHOOK' OR confirmed_at IS NOT NULL)
+                AND ($4::bigint IS NULL OR id = $4)
+            ORDER BY id FOR NO KEY UPDATE
+        )
         UPDATE deliveries d SET status = 'PENDING', due = CASE WHEN h.enabled THEN $2::timestamptz END, tries = 0,
             first_at = NULL, ended_at = NULL
-        FROM hooks h
-        WHERE d.owner_id = $1 AND d.status = 'DEAD' AND h.id = d.hook_id AND h.deleted_at IS NULL
-            AND (h.kind = 'WEBHOOK' OR h.confirmed_at IS NOT NULL)
-            AND ($3::uuid[] IS NULL OR d.public_id = ANY ($3)) AND ($4::bigint IS NULL OR d.hook_id = $4)
+        FROM h
+        WHERE d.owner_id = $1 AND d.status = 'DEAD' AND h.id = d.hook_id
+            AND ($3::uuid[] IS NULL OR d.public_id = ANY ($3))
         RETURNING d.id
         """,
         owner_id,

@@ -54,6 +54,8 @@ _STRETCHES: Final[Mapping[Resolution, _Stretch]] = MappingProxyType(
     }
 )
 _MONDAY: Final = datetime(1970, 1, 5, tzinfo=UTC)
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 # The newest bucket of a portfolio `p` before an instant. From one stretch to the one before it is a step in an index,
 # so a page costs what is on it, however long the log and whatever the gaps.
@@ -117,8 +119,8 @@ async def load_periods(
         owner_id,
         portfolio_row_id,
         stretch.name,
-        min(ends, default=datetime.max.replace(tzinfo=UTC)),
-        _ceiling(since, stretch) if since else datetime.min.replace(tzinfo=UTC),
+        min(ends, default=_LAST),
+        _ceiling(since, stretch) if since else _FIRST,
         first,
         stretch.length,
         resolution in (Resolution.DAY, Resolution.WEEK),
@@ -157,5 +159,6 @@ def _status(text: str | None) -> DriftStatus | None:
 
 
 def _ceiling(at: datetime, stretch: _Stretch) -> datetime:
-    """Return the first begin of a stretch that is not before an instant; weeks begin on Monday."""
-    return at + (_MONDAY - at) % stretch.length
+    """Return the first begin of a stretch that is not before an instant, or the end of time; weeks begin on Monday."""
+    rest = (_MONDAY - at) % stretch.length
+    return at + rest if rest <= _LAST - at else _LAST

@@ -27,6 +27,8 @@ EVENTS_KEPT: Final = timedelta(days=7)
 KEYS_KEPT: Final = timedelta(hours=48)
 STORMS_KEPT: Final = timedelta(days=1)
 
+_TRIM_TURN: Final = 0x5354_4545_4C54_5249  # any fixed number; advisory locks are per database
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -234,13 +236,18 @@ async def relay_move(tx: Tx, last: LogEvent) -> None:
     )
 
 
+async def relay_take_trim_turn(tx: Tx) -> bool:
+    """Make this transaction the only one that forgets; False while another one does. Two would wait for each other."""
+    return bool(await tx.value("SELECT pg_try_advisory_xact_lock($1)", _TRIM_TURN))
+
+
 async def relay_trim(tx: Tx, now: datetime, limit: int) -> dict[str, int]:
     """Forget what is old by the wall clock, at most `limit` of each, and return how much."""
     deliveries = await tx.fetch(
         """
         DELETE FROM deliveries WHERE id IN (
-            SELECT id FROM deliveries WHERE ended_at < CASE status WHEN 'DEAD' THEN $2::timestamptz ELSE $1 END
-            ORDER BY ended_at LIMIT $3
+            SELECT id FROM deliveries WHERE ended_at < $1  -- by the index; younger than that, all are kept
+                AND (status <> 'DEAD' OR ended_at < $2) ORDER BY ended_at LIMIT $3
         ) RETURNING id
         """,
         now - DELIVERED_KEPT,

@@ -296,3 +296,32 @@ def test_the_history_of_somebody_else_is_not_found(api: Api, owner: Caller, port
     assert eve.data("query ($id: ID!) { portfolio(id: $id) { health { measured } } }", id=portfolio) == {
         "portfolio": None
     }
+
+
+@pytest.mark.parametrize("end", ["0001-01-01T00:00:00Z", "0001-01-02T03:04:05Z", "9999-12-31T23:59:59.999999Z"])
+@pytest.mark.parametrize("resolution", ["RAW", "HOUR", "DAY", "WEEK"])
+def test_the_ends_of_time_are_answered_like_any_other_time(
+    owner: Caller, portfolio: str, resolution: str, end: str
+) -> None:
+    for given in ({"since": end, "until": None}, {"since": None, "until": end}):
+        assert history(owner, portfolio, resolution, **given)["nodes"] == []
+
+
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [
+        (None, "0001-01-02T03:04:05Z"),
+        ("0001-01-01T00:00:00Z", "0001-01-05T00:00:00Z"),
+        ("9999-12-30T00:00:00Z", "9999-12-31T23:59:59.999999Z"),
+    ],
+)
+def test_health_at_the_ends_of_time_is_that_of_any_other_time(
+    owner: Caller, portfolio: str, since: str | None, until: str
+) -> None:
+    query = """
+    query ($id: ID!, $since: DateTime, $until: DateTime) {
+      portfolio(id: $id) { health(since: $since, until: $until) { measured missed } }
+    }
+    """
+    found = owner.data(query, id=portfolio, since=since, until=until)["portfolio"]["health"]
+    assert found == {"measured": 0, "missed": 0}

@@ -1,14 +1,15 @@
 """An internet on this machine: names and addresses of our choice, and real servers behind some of them.
 
-Only the two calls of the event loop that leave the machine are replaced, `getaddrinfo` and `create_connection`, so all
-else, sockets and TLS included, is what it is in production.
+Only the two calls that leave the machine are replaced, the resolver's `getaddrinfo` and the event loop's
+`create_connection`, so all else, sockets and TLS included, is what it is in production.
 """
 
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import ip_address
@@ -36,10 +37,10 @@ class Internet:
         self.connected: list[tuple[str, int]] = []
         loop = asyncio.get_running_loop()
         self._connect: Any = loop.create_connection
-        monkeypatch.setattr(loop, "getaddrinfo", self._getaddrinfo)
+        monkeypatch.setattr(socket, "getaddrinfo", self._getaddrinfo)
         monkeypatch.setattr(loop, "create_connection", self._create_connection)
 
-    async def _getaddrinfo(self, host: str, port: int, **_: object) -> list[Any]:
+    def _getaddrinfo(self, host: str, port: int, **_: object) -> list[Any]:
         self.asked.append((host, port))
         if host not in self.names:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -58,6 +59,22 @@ class Internet:
             if host not in LOOPBACK:
                 raise OSError(101, "Network is unreachable")
         return await self._connect(protocol, host, port, **given)
+
+
+@contextmanager
+def silent_name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the resolver wait for an answer, as long as this lasts."""
+    over = threading.Event()
+
+    def wait(*_: object, **__: object) -> list[Any]:
+        over.wait()
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", wait)
+    try:
+        yield
+    finally:
+        over.set()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 from app.core.errors import InvalidInput
 from app.courier import wall
 from app.courier.wall import check_url, resolve
-from tests.courier.internet import Internet
+from tests.courier.internet import Internet, silent_name_server
 
 CHARACTERS = "only printable ASCII without spaces is allowed"
 BEGINNING = "it must begin with https://"
@@ -250,12 +250,30 @@ async def test_localhost_of_this_machine_is_loopback() -> None:
 async def test_name_that_does_not_resolve_is_refused(
     monkeypatch: pytest.MonkeyPatch, failure: Exception, why: str
 ) -> None:
-    async def fail(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise failure
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", fail)
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
     with pytest.raises(InvalidInput, match=rf"nowhere\.example cannot be found \({why}.*\); check the name"):
         await resolve("https://nowhere.example/", loopback=False)
+
+
+async def test_name_server_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wall, "LOOK_UP_S", 0.1)
+    why = r"slow\.example cannot be found \(no answer within 0\.1 s\); check the name"
+    with silent_name_server(monkeypatch), pytest.raises(InvalidInput, match=why):
+        await resolve("https://slow.example/", loopback=False)
+
+
+async def test_names_that_are_slow_to_be_found_keep_no_threads_from_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    with silent_name_server(monkeypatch):
+        asking = [asyncio.create_task(resolve("https://slow.example/", loopback=False)) for _ in range(40)]
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(1):
+            assert await asyncio.to_thread(lambda: "measured") == "measured"
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
 
 
 async def test_name_without_addresses_is_refused(internet: Internet) -> None:

@@ -1,6 +1,7 @@
 """Migrations: fresh, on a populated database, twice at once; and models that match them."""
 
 import asyncio
+import json
 from datetime import UTC, datetime
 
 import asyncpg
@@ -11,8 +12,10 @@ from tortoise.migrations.autodetector import MigrationAutodetector
 from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
 from tortoise.transactions import in_transaction
 
+from app.core.alerts import AlertEventKind, AlertStatus
 from app.embedded import Endpoints
 from app.store import db
+from app.store.alerts import alert_of_payload
 
 NAMES = [
     *("0001_initial", "0002_rules", "0003_prices", "0004_alerts", "0005_logs", "0006_scans", "0007_hooks"),
@@ -104,6 +107,12 @@ INSERT INTO alerts (
     ) AS n (n, kind, key, status, escalated_at);
 INSERT INTO drift_states VALUES (1, 'AAPL', 2, 2, 1, 0, '2024-06-03T18:00Z'), (1, 'BND', 0, 0, 0, 0, NULL),
     (1, '', 1, 1, 0, 0, NULL);
+INSERT INTO outbox (owner_id, portfolio_id, topic, subject, payload, created_at) VALUES (1, 1, 'alert', 'al_2', '{
+    "event": "RAISED", "alert": {"id": "al_2", "portfolio_id": "pf_1", "base_currency": "USD", "kind": "DATA_STALE",
+        "key": null, "severity": "WARNING", "status": "OPEN", "message": "Old.", "entry": null,
+        "raised_at": "2024-06-03T16:00:00+00:00", "escalated_at": null, "acknowledged_at": null,
+        "acknowledged_by": null, "resolved_at": null}
+}', '2024-06-03T16:00Z');
 """
 
 
@@ -123,6 +132,13 @@ async def test_what_was_remembered_of_alerts_stays_and_data_alerts_begin_anew(em
         ("DATA_STALE", None, "RESOLVED"),
         ("DRIFT", "BND", "RESOLVED"),
     ]
+    [(subject, payload)] = await connection.fetch("SELECT subject, payload FROM outbox ORDER BY id OFFSET 1")
+    event, alert = alert_of_payload(json.loads(payload))
+    assert (subject, event, alert.id, alert.status) == ("al_2", AlertEventKind.RESOLVED, "al_2", AlertStatus.RESOLVED)
+    assert (alert.message, alert.resolved_at) == (
+        "What data lacks is told of all portfolios together from now on.",
+        datetime(2024, 6, 3, 16, tzinfo=UTC),
+    )
     await connection.close()
 
 

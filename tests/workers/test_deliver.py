@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from app.actions import hooks
-from app.context import Context, Services
+from app.actions import hooks, relay
+from app.context import Context, Services, wall_now
 from app.core.alerts import AlertEventKind, AlertSeverity
 from app.core.errors import NotFound
 from app.core.hooks import DeliveryStatus, HookEvent, HookKind
 from app.core.targets import Targets
+from app.courier import webhooks
 from app.store import events
+from app.store.hooks import delete_hook
 from tests.builders import AS_OF
 from tests.receiver import Receiver, receiving
 from tests.store.world import World
@@ -307,6 +309,20 @@ async def test_dead_letters_are_replayed_by_their_owner_only(
     assert len({message.id for message in receiver.received}) == 3
 
 
+async def test_what_cannot_be_sent_from_here_is_a_try_that_failed(
+    services: Services, world: World, owner: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise ValueError
+
+    await hook_at(owner, "http://127.0.0.1:9/")
+    monkeypatch.setattr(webhooks, "send", fail)
+    async with delivering(services):
+        await tell(world, await portfolio(world), "AAPL")
+        why = "it could not be sent from here; the logs of the server say why"
+        await until_rows(world, [("PENDING", 1, why, None)], "status, attempts, last_error, lease_until")
+
+
 async def test_deleting_a_hook_cancels_what_is_pending(
     services: Services, world: World, owner: Context, receiver: Receiver
 ) -> None:
@@ -324,6 +340,21 @@ async def test_deleting_a_hook_cancels_what_is_pending(
     assert await world.sql("SELECT secret FROM hooks") == ""
     with pytest.raises(NotFound):
         await hooks.rotate_secret(owner, hook.id)
+
+
+async def test_a_dead_letter_of_a_hook_that_is_deleted_meanwhile_stays_dead(
+    services: Services, world: World, owner: Context
+) -> None:
+    hook, _ = await hook_at(owner, "http://127.0.0.1:9/")
+    await tell(world, await portfolio(world), "AAPL")
+    await relay.relay_page(services)
+    await world.sql("UPDATE deliveries SET status = 'DEAD', ended_at = now(), due = NULL")
+    async with world.writing() as tx:
+        await delete_hook(world.owner_id, tx, hook.row_id, wall_now())
+        replaying = asyncio.create_task(hooks.replay_all(owner))
+        await asyncio.wait([replaying], timeout=0.2)
+    assert await replaying == 0
+    assert await rows(world) == [(RAISED, "DEAD", 0)]
 
 
 async def test_an_answer_that_comes_after_its_lease_changes_nothing(

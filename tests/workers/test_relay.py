@@ -1,5 +1,6 @@
 """The relay's place in the log: it survives, starts anew after a dump, and the log is cut off behind it only."""
 
+import asyncio
 from base64 import urlsafe_b64encode
 from dataclasses import replace
 from datetime import timedelta
@@ -14,6 +15,7 @@ from app.core.errors import InvalidInput
 from app.store import events, idempotency
 from app.store import relay as rows
 from app.store.reading import Loaded
+from tests.builders import AS_OF
 from tests.receiver import receiving
 from tests.store.world import World
 from tests.workers.hooked import delivering, hook_at, portfolio, quick, tell
@@ -51,6 +53,25 @@ async def test_an_event_is_relayed_once_though_the_relay_is_asked_again(
     await world.sql("UPDATE outbox_marks SET xid = '0', event = 0 WHERE name = 'relayed'")
     await relay.relay_page(services)
     assert await world.sql(DELIVERIES) == 2
+
+
+async def test_an_event_that_cannot_be_told_holds_up_no_other(
+    services: Services, world: World, owner: Context, kept: Loaded
+) -> None:
+    await hook_at(owner, "http://127.0.0.1:9/")
+    await tell(world, kept, "A", "B")
+    async with world.writing() as tx:
+        await tx.execute(
+            "INSERT INTO outbox (owner_id, portfolio_id, topic, subject, payload, created_at) VALUES "
+            "($1, $2, 'alert', 'broken', '{\"event\": \"RAISED\", \"alert\": {}}', $3)",
+            world.owner_id,
+            kept.row.id,
+            AS_OF,
+        )
+    await tell(world, kept, "C")
+    with structlog.testing.capture_logs() as logged:
+        assert (await relay.relay_page(services)).written == 3
+    assert [entry["event"] for entry in logged] == ["event_not_told"]
 
 
 async def test_while_one_relays_the_other_does_not_wait(services: Services, world: World, kept: Loaded) -> None:
@@ -132,6 +153,37 @@ async def test_a_cursor_of_what_is_gone_is_refused_and_one_behind_it_goes_on(
             await anext(live.follow(services, hub, world.owner_id, gone))
     event = await anext(live.follow(services, hub, world.owner_id, last))
     assert event.payload["alert"]["key"] == "C"
+
+
+async def test_who_follows_one_portfolio_reads_what_is_about_others_once(
+    services: Services, world: World, kept: Loaded
+) -> None:
+    followed, begun = await portfolio(world), await cursor_now(world)
+    await tell(world, kept, "A", "B")
+    only = [followed.row.public_id]
+    reached, page = await live._read(services, world.owner_id, begun, only)
+    assert page == []
+    await tell(world, followed, "C")
+    async with world.store.shared() as tx:
+        for after, left in ((begun, ["A", "B", "C"]), (reached, ["C"])):
+            found = await events.load_events(world.owner_id, tx, after, 10)
+            assert [event.payload["alert"]["key"] for event in found if event.topic == "alert"] == left
+    _, page = await live._read(services, world.owner_id, reached, only)
+    assert [event.payload["alert"]["key"] for event in page] == ["C"]
+
+
+async def test_while_one_forgets_the_other_does_not_wait(services: Services, world: World) -> None:
+    keys = "SELECT count(*) FROM idempotency_keys"
+    await world.sql(
+        "INSERT INTO idempotency_keys VALUES ($1, 'old', 'x', '', '{}', now() - interval '3 days')", world.owner_id
+    )
+    async with world.store.shared() as tx:
+        assert await rows.relay_take_trim_turn(tx)
+        await rows.relay_trim(tx, wall_now(), 10)
+        async with asyncio.timeout(2):
+            await relay.relay_trim(services)
+        assert await world.sql(keys) == 1
+    assert await world.sql(keys) == 0
 
 
 async def test_deliveries_and_keys_are_forgotten_in_their_time(

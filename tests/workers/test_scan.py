@@ -2,11 +2,13 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from app.actions import scans
 from app.context import Services, wall_now
+from app.core import alerts as core
 from app.core.scalars import write_instant
 from app.store import scans as rows
 from app.store.scans import Run
@@ -72,6 +74,25 @@ async def test_a_chunk_that_runs_twice_is_written_once(services: Services, world
     assert (run.status.value, run.scanned, run.breached, run.alerts, run.failed) == ("DONE", 1, 1, 1, 0)
     assert await world.sql("SELECT count(*) FROM drift_logs") == 1
     assert await world.sql("SELECT count(*) FROM outbox WHERE topic = 'alert'") == 1
+
+
+async def test_a_portfolio_that_cannot_be_decided_about_holds_up_no_other(
+    services: Services, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, sound = await keep(world), await keep(world)
+    decide, left = core.decide, [broken]
+
+    def fail_once(*given: Any) -> core.Decision:
+        if left:
+            raise ValueError(left.pop())
+        return decide(*given)
+
+    monkeypatch.setattr(core, "decide", fail_once)
+    await scans.tick(services)
+    await scans.measure_chunk(services, write_instant(AS_OF), 0)
+    [run] = await runs(services)
+    assert (run.status.value, run.scanned, run.breached, run.alerts) == ("DONE", 2, 2, 1)
+    assert await world.sql("SELECT payload->'alert'->>'portfolio_id' FROM outbox WHERE topic = 'alert'") == sound
 
 
 async def test_every_chunk_of_a_scan_sees_the_prices_it_began_with(services: Services, world: World) -> None:

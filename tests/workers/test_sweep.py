@@ -3,10 +3,13 @@
 import asyncio
 from dataclasses import replace
 
+import asyncpg
+
 from app.actions import alerts, scans
 from app.context import Services, new_uuid
 from app.core.alerts import DATA_KEY, Decision, SleeveState
 from app.core.scalars import write_instant
+from app.embedded import Endpoints
 from app.store.alerts import save_decision
 from app.store.db import Store
 from tests.builders import AS_OF
@@ -46,6 +49,25 @@ async def test_the_sweeper_raises_what_a_crash_left_once_no_scan_is_about_to(ser
     for _ in range(2):
         await alerts.sweep(services)
         assert await world.sql(told) == 1
+
+
+async def test_a_step_that_fails_keeps_no_later_one_from_being_taken(
+    services: Services, world: World, database: Endpoints
+) -> None:
+    connection = await asyncpg.connect(database.migrate_database_url)
+    await connection.execute("ALTER TABLE relay_cursors RENAME TO elsewhere")
+    await connection.close()
+    await world.sql(
+        "INSERT INTO idempotency_keys VALUES ($1, 'old', 'x', '', '{}', now() - interval '3 days')", world.owner_id
+    )
+    sweeping = asyncio.create_task(sweep_forever(services))
+
+    async def forgotten() -> bool:
+        return bool(await world.sql("SELECT count(*) = 0 FROM idempotency_keys"))
+
+    await until(forgotten)
+    sweeping.cancel()
+    await asyncio.gather(sweeping, return_exceptions=True)
 
 
 async def test_the_sweeper_outlives_a_database_that_is_away(services: Services) -> None:

@@ -255,6 +255,24 @@ async def test_a_pass_that_read_before_a_scan_began_reads_again(
     assert await kinds(world) == ["RAISED"]
 
 
+async def test_a_pass_comes_to_its_end_though_scans_begin_all_the_time(
+    services: Services, world: World, operator: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await keep(world, "100")
+    await settle(services)
+    await record(operator, AAPL="150")
+
+    async def scan_first(tx: Tx, rows: Sequence[int]) -> None:
+        await later(services)
+        await scans.tick(services)
+        await alerts.scan_take_turn(tx, rows)
+
+    monkeypatch.setattr("app.actions.ticks.alerts", SimpleNamespace(**{**vars(alerts), "scan_take_turn": scan_first}))
+    async with asyncio.timeout(10):
+        assert await ticks.run(services) == 1
+    assert await kinds(world) == ["RAISED"]
+
+
 async def test_after_a_restore_of_a_dump_every_price_is_looked_at_again(services: Services, world: World) -> None:
     await keep(world, "100")
     await settle(services)

@@ -9,10 +9,22 @@ ALTER TABLE alerts DROP CONSTRAINT alerts_kind_check;
 ALTER TABLE alerts
     ADD CONSTRAINT alerts_kind_check CHECK (kind IN ('DRIFT', 'UNTARGETED', 'DATA_STALE', 'PLAN_READY')),
     ADD CHECK (portfolio_id IS NOT NULL OR kind = 'DATA_STALE');
--- One that was raised for a portfolio ends; its owner's is raised by the next measurement.
-UPDATE alerts SET status = 'RESOLVED', resolved_at = greatest(raised_at, escalated_at),
-    message = 'What data lacks is told of all portfolios together from now on.'
-    WHERE kind = 'DATA_STALE' AND status <> 'RESOLVED';
+-- One that was raised for a portfolio ends, and who follows is told; its owner's is raised by the next measurement.
+WITH ended AS (
+    UPDATE alerts SET status = 'RESOLVED', resolved_at = greatest(raised_at, escalated_at),
+        message = 'What data lacks is told of all portfolios together from now on.'
+    WHERE kind = 'DATA_STALE' AND status <> 'RESOLVED' RETURNING portfolio_id, status, resolved_at, message
+)
+INSERT INTO outbox (owner_id, portfolio_id, topic, subject, payload, created_at)
+    SELECT last.owner_id, last.portfolio_id, last.topic, last.subject, jsonb_build_object('event', 'RESOLVED', 'alert',
+        last.payload->'alert' || jsonb_build_object(
+            'status', e.status, 'resolved_at', e.resolved_at, 'message', e.message
+        )), e.resolved_at
+    FROM ended e CROSS JOIN LATERAL (
+        SELECT o.* FROM outbox o JOIN portfolios p ON p.owner_id = o.owner_id AND p.id = o.portfolio_id
+        WHERE p.id = e.portfolio_id AND o.topic = 'alert' AND o.payload->'alert'->>'kind' = 'DATA_STALE'
+        ORDER BY o.xid DESC, o.id DESC LIMIT 1
+    ) last;
 CREATE UNIQUE INDEX alerts_owner_unresolved ON alerts (owner_id, kind)
     WHERE portfolio_id IS NULL AND status <> 'RESOLVED';
 CREATE INDEX alerts_plans ON alerts (portfolio_id) WHERE kind = 'PLAN_READY' AND status <> 'RESOLVED';
