@@ -5,7 +5,6 @@ Each worker has one of these. Redis only nudges; without it the database is look
 
 import asyncio
 import secrets
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,6 +14,7 @@ import structlog
 
 from app.actions import notices, relay
 from app.actions.codes import digest_of, new_code
+from app.actions.waking import woken
 from app.context import Services, wall_now
 from app.core.hooks import GIVE_UP_S, HookEvent, HookKind, retry_after_ms
 from app.courier import mail, webhooks
@@ -71,7 +71,7 @@ class Deliverer:
     async def _relay(self) -> None:
         wait_s = 0.0
         while True:
-            await _woken(self._news, wait_s)
+            await woken(self._news, wait_s)
             wait_s = self._poll_s
             try:
                 relayed = await relay.relay_page(self._services)
@@ -88,7 +88,7 @@ class Deliverer:
     async def _send(self) -> None:
         wait_s = 0.0
         while True:
-            await _woken(self._due, wait_s)
+            await woken(self._due, wait_s)
             room = SENDS_MAX - len(self._sending)
             taken: list[Claimed] = []
             if room:
@@ -115,14 +115,6 @@ class Deliverer:
             log.warning("outcome_not_written", delivery=claimed.id, reason=str(error))  # sent again after its lease
         except Exception:
             log.exception("delivery_failed", delivery=claimed.id)
-
-
-async def _woken(event: asyncio.Event, wait_s: float) -> None:
-    # Not wait_for, which may lose a cancellation that comes together with the event.
-    with suppress(TimeoutError):
-        async with asyncio.timeout(wait_s):
-            await event.wait()
-    event.clear()
 
 
 async def claim(services: Services, room: int) -> list[Claimed]:
