@@ -5,7 +5,6 @@ Each worker has one of these. Redis only nudges; without it the database is look
 
 import asyncio
 import secrets
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,6 +14,7 @@ import structlog
 
 from app.actions import notices, relay
 from app.actions.codes import digest_of, new_code
+from app.actions.waking import woken
 from app.context import Services, wall_now
 from app.core.hooks import GIVE_UP_S, HookEvent, HookKind, retry_after_ms
 from app.courier import mail, webhooks
@@ -26,6 +26,8 @@ from app.store.sending import Claimed, Health
 
 SENDS_MAX: Final = 20
 """Messages that one worker has on their way at once."""
+FAILING_MAX: Final = 10
+"""So many of them may be to hooks that nothing reached the last time, lest those that hang hold up the others."""
 PENDING_S: Final = 0.02
 """An event whose commit waits for an older transaction is looked for again after this long."""
 STOP_S: Final = 2.0
@@ -43,7 +45,7 @@ class Deliverer:
         self._poll_s = services.settings.delivery_poll_s
         self._news = asyncio.Event()
         self._due = asyncio.Event()
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending: dict[asyncio.Task[None], Claimed] = {}
 
     async def run(self) -> None:
         """Relay and send until cancelled; then wait a moment for what is on its way."""
@@ -71,7 +73,7 @@ class Deliverer:
     async def _relay(self) -> None:
         wait_s = 0.0
         while True:
-            await _woken(self._news, wait_s)
+            await woken(self._news, wait_s)
             wait_s = self._poll_s
             try:
                 relayed = await relay.relay_page(self._services)
@@ -88,24 +90,25 @@ class Deliverer:
     async def _send(self) -> None:
         wait_s = 0.0
         while True:
-            await _woken(self._due, wait_s)
+            await woken(self._due, wait_s)
             room = SENDS_MAX - len(self._sending)
+            failing_room = FAILING_MAX - sum(claimed.failing for claimed in self._sending.values())
             taken: list[Claimed] = []
             if room:
                 try:
-                    taken = await claim(self._services, room)
+                    taken = await claim(self._services, room, failing_room)
                 except StoreUnavailable as error:
                     log.warning("sending_postponed", reason=str(error))
                 except Exception:
                     log.exception("sending_failed")
             for claimed in taken:
                 task = asyncio.create_task(self._deliver(claimed))
-                self._sending.add(task)
+                self._sending[task] = claimed
                 task.add_done_callback(self._sent)
             wait_s = 0.0 if len(taken) == room > 0 else self._poll_s
 
     def _sent(self, task: asyncio.Task[None]) -> None:
-        self._sending.discard(task)
+        del self._sending[task]
         self._due.set()
 
     async def _deliver(self, claimed: Claimed) -> None:
@@ -117,19 +120,11 @@ class Deliverer:
             log.exception("outcome_not_written", delivery=claimed.id)
 
 
-async def _woken(event: asyncio.Event, wait_s: float) -> None:
-    # Not wait_for, which may lose a cancellation that comes together with the event.
-    with suppress(TimeoutError):
-        async with asyncio.timeout(wait_s):
-            await event.wait()
-    event.clear()
-
-
-async def claim(services: Services, room: int) -> list[Claimed]:
+async def claim(services: Services, room: int, failing_room: int) -> list[Claimed]:
     """Take messages that are due; digests and codes are written now."""
     now = wall_now()
     async with services.store.shared() as tx:
-        taken = await sending.relay_claim(tx, now, room)
+        taken = await sending.relay_claim(tx, now, room, failing_room)
         digests = [one.row_id for one in taken if one.payload is None and one.type == HookEvent.ALERT_DIGEST.value]
         lines = await sending.relay_lines(tx, digests) if digests else {}
         return [await _written(tx, one, [text for _, text in lines.get(one.row_id, [])], now) for one in taken]

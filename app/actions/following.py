@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 from app.actions import portfolios
 from app.actions.access import domain_now
 from app.actions.live import Hub
+from app.actions.waking import woken
 from app.context import Context
 from app.core import drift as core
 from app.core.drift import Report
@@ -36,7 +36,6 @@ async def drift(context: Context, hub: Hub, portfolio_id: str, every_s: int) -> 
     last: Report | None = None
     with hub.listen(context.owner_id) as wake, hub.rest(wake) as resting:
         while True:
-            wake.clear()
             began = monotonic()
             try:
                 # A subscription is older than what it tells.
@@ -52,5 +51,4 @@ async def drift(context: Context, hub: Hub, portfolio_id: str, every_s: int) -> 
                 last = report
                 yield report
             await asyncio.sleep(max(0.0, every_s - (monotonic() - began)))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), REMEASURE_S)
+            await woken(wake, REMEASURE_S)

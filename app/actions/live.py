@@ -7,11 +7,12 @@ reads its own events after its own cursor, at its own pace, so a slow one costs 
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
 
+from app.actions.waking import woken
 from app.context import Services
 from app.core.errors import InvalidInput
 from app.core.scalars import write_instant
@@ -94,9 +95,7 @@ class Hub:
         cursor: str | None = None
         wait_s = 0.0
         while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._nudged.wait(), wait_s)
-            self._nudged.clear()
+            await woken(self._nudged, wait_s)
             try:
                 cursor, pending = await self._look(cursor)
             except StoreUnavailable:

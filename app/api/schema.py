@@ -9,6 +9,7 @@ from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from app.api import errors, limits
+from app.api.execution import EventExecutor
 from app.api.graphql import PublicErrors, log_errors
 from app.api.mutations import Mutation
 from app.api.queries import Query
@@ -37,6 +38,7 @@ def make_schema(*, introspection: bool = True) -> Schema:
         subscription=Subscription,
         types=list(errors.USER_ERROR_TYPES),
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),
+        execution_context_class=EventExecutor,
         extensions=[PublicErrors, *limits.extensions(introspection=introspection)],
     )
 

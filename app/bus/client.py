@@ -11,7 +11,7 @@ import structlog
 from arq.connections import ArqRedis
 
 from app.bus import nudges
-from app.bus.connection import AWAY, Backoff, connect
+from app.bus.connection import AWAY, Backoff, connect, stop_if_told
 from app.bus.jobs import QUEUE_OF
 
 T = TypeVar("T")
@@ -86,6 +86,7 @@ class Bus:
         backoff = Backoff()
         try:
             while True:
+                stop_if_told()
                 try:
                     owners = await reader.read()
                 except AWAY as error:
@@ -103,7 +104,9 @@ class Bus:
     async def _attempt(self, call: Awaitable[T], doing: str, **facts: object) -> T | None:
         try:
             async with asyncio.timeout(self._wait_s):
-                return await call
+                answer = await call
+            stop_if_told()
+            return answer
         except AWAY as error:
             log.warning("bus_away", doing=doing, error=str(error) or type(error).__name__, **facts)
             return None

@@ -1,5 +1,7 @@
 """How we reach Valkey or Redis: lazily, over few connections, with a bound on every wait."""
 
+import asyncio
+
 from arq.connections import ArqRedis
 from redis.asyncio import BlockingConnectionPool
 from redis.exceptions import RedisError
@@ -52,3 +54,10 @@ def connect(redis_url: str, *, answer_s: float, connections: int) -> ArqRedis:
         job_deserializer=jobs.decode,
         expires_extra_ms=JOB_LIFE_MS,
     )
+
+
+def stop_if_told() -> None:
+    """Raise the CancelledError that a command has lost: the library sends by `wait_for`, which may swallow one."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

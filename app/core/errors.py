@@ -21,6 +21,7 @@ Every message says what was found, with the numbers, and what to do. `path` name
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 
 class SteelyardError(Exception):
@@ -37,6 +38,16 @@ class SteelyardError(Exception):
         """Put `steps` before the path, as the error passes outwards through the input."""
         self.path = (*(str(step) for step in steps), *self.path)
         return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Cross from one process to another as it is, whatever its constructor takes."""
+        return _revived, (type(self), self.args, vars(self))
+
+
+def _revived(kind: type[SteelyardError], args: tuple[Any, ...], state: dict[str, Any]) -> SteelyardError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(state)
+    return error
 
 
 class InvalidInput(SteelyardError):

@@ -19,7 +19,7 @@ from app.store.hooks import secrets_of
 LEASE_S: Final = 30
 """Longer than any send lasts."""
 HOOK_SENDS_MAX: Final = 4
-"""Messages of one hook that are on their way at once."""
+"""Messages of one hook that are on their way at once; while none reaches it, one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Claimed:
     owner_id: int
     hook_row_id: int
     kind: HookKind
+    failing: bool
     address: str
     secrets: tuple[str, ...] = field(repr=False)
 
@@ -48,16 +49,18 @@ class Health:
     failing_since: datetime | None
 
 
-async def relay_claim(tx: Tx, now: datetime, room: int) -> list[Claimed]:
+async def relay_claim(tx: Tx, now: datetime, room: int, failing_room: int) -> list[Claimed]:
     """Take messages that are due, at most `room`, the longest due of each hook first; commit before sending.
 
-    Hooks with something due are found by their index, not by reading past what waits for others. A hook that another
-    worker takes from at this moment is left out.
+    At most `failing_room` are to hooks that nothing reached the last time: each may take as long as it is waited for,
+    and what goes to others comes before them. Hooks with something due are found by their index, not by reading past
+    what waits for others. A hook that another worker takes from at this moment is left out.
     """
     free = "d.status = 'PENDING' AND d.due <= $1 AND (d.lease_until IS NULL OR d.lease_until <= $1)"
     leased = (
         "(SELECT count(*) FROM deliveries l WHERE l.hook_id = h.id AND l.status = 'PENDING' AND l.lease_until > $1)"
     )
+    most = "CASE WHEN h.failing_since IS NULL THEN $2 ELSE 1 END"
     hooks = await tx.fetch(
         f"""
         WITH RECURSIVE waiting (hook_id) AS (
@@ -68,36 +71,38 @@ async def relay_claim(tx: Tx, now: datetime, room: int) -> list[Claimed]:
                 WHERE d.status = 'PENDING' AND d.due IS NOT NULL AND d.hook_id > w.hook_id ORDER BY d.hook_id LIMIT 1
             ) FROM waiting w WHERE w.hook_id IS NOT NULL
         )
-        SELECT h.id FROM waiting w JOIN hooks h ON h.id = w.hook_id
+        SELECT h.id, h.failing_since IS NOT NULL AS failing FROM waiting w JOIN hooks h ON h.id = w.hook_id
         CROSS JOIN LATERAL (
             SELECT d.due FROM deliveries d WHERE d.hook_id = h.id AND {free} ORDER BY d.due LIMIT 1
         ) AS first
-        WHERE h.enabled AND {leased} < $2 ORDER BY first.due LIMIT $3 FOR NO KEY UPDATE OF h SKIP LOCKED
+        WHERE h.enabled AND {leased} < {most} ORDER BY failing, first.due LIMIT $3 FOR NO KEY UPDATE OF h SKIP LOCKED
         """,  # noqa: S608
         now,
         HOOK_SENDS_MAX,
         room,
     )
-    if not hooks:
+    failing = [row["id"] for row in hooks if row["failing"]][:failing_room]
+    chosen = [row["id"] for row in hooks if not row["failing"]] + failing
+    if not chosen:
         return []
     rows = await tx.fetch(
         f"""
-        UPDATE deliveries u SET lease_until = $2, attempts = u.attempts + 1, tries = u.tries + 1,
+        UPDATE deliveries u SET lease_until = $3, attempts = u.attempts + 1, tries = u.tries + 1,
             first_at = coalesce(u.first_at, $1), last_at = $1
         FROM (
-            SELECT picked.id FROM hooks h CROSS JOIN LATERAL (
+            SELECT picked.id, h.failing_since IS NOT NULL AS failing FROM hooks h CROSS JOIN LATERAL (
                 SELECT d.id, d.due FROM deliveries d WHERE d.hook_id = h.id AND {free} ORDER BY d.due, d.id
-                LIMIT greatest(0, $3 - {leased}) FOR NO KEY UPDATE SKIP LOCKED
-            ) AS picked WHERE h.id = ANY ($4) ORDER BY picked.due, picked.id LIMIT $5
+                LIMIT greatest(0, {most} - {leased}) FOR NO KEY UPDATE SKIP LOCKED
+            ) AS picked WHERE h.id = ANY ($4) ORDER BY failing, picked.due, picked.id LIMIT $5
         ) AS chosen JOIN deliveries c ON c.id = chosen.id JOIN hooks k ON k.id = c.hook_id
         WHERE u.id = chosen.id
         RETURNING u.id, u.public_id, u.type, u.payload, u.attempts, u.tries, u.first_at, u.owner_id, u.hook_id, k.kind,
-            k.address, k.secret, k.previous_secret, k.previous_until
+            chosen.failing, k.address, k.secret, k.previous_secret, k.previous_until
         """,  # noqa: S608
         now,
-        now + timedelta(seconds=LEASE_S),
         HOOK_SENDS_MAX,
-        [row["id"] for row in hooks],
+        now + timedelta(seconds=LEASE_S),
+        chosen,
         room,
     )
     return [_claimed_of(row, now) for row in rows]
@@ -185,6 +190,7 @@ def _claimed_of(row: asyncpg.Record, now: datetime) -> Claimed:
         owner_id=row["owner_id"],
         hook_row_id=row["hook_id"],
         kind=HookKind(row["kind"]),
+        failing=row["failing"],
         address=row["address"],
         secrets=tuple(secrets_of(row["secret"], row["previous_secret"], row["previous_until"], now)),
     )

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -130,3 +131,45 @@ async def test_a_reader_waits_for_a_server_that_starts_later(own_server: OwnServ
     own_server.start()
     assert await waiting == set()
     await reader.aclose()
+
+
+async def test_a_reader_that_is_told_to_stop_stops_though_a_command_loses_it(
+    redis_url: str, open_bus: OpenBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = nudges.Reader.read
+
+    async def losing(reader: nudges.Reader) -> frozenset[int] | None:
+        with contextlib.suppress(asyncio.CancelledError):  # as the library does when its answer comes together with it
+            return await read(reader)
+        return None
+
+    monkeypatch.setattr(nudges.Reader, "read", losing)
+    bus, reads = await open_bus(redis_url), asyncio.Event()
+
+    async def follow() -> None:
+        async for _ in bus.nudges():
+            reads.set()
+
+    following = asyncio.create_task(follow())
+    await reads.wait()
+    following.cancel()
+    await asyncio.wait([following], timeout=NEWS_S)
+    assert following.cancelled()
+
+
+async def test_who_is_told_to_stop_while_nudging_stops_though_the_command_loses_it(
+    redis_url: str, open_bus: OpenBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus, begun = await open_bus(redis_url), asyncio.Event()
+
+    async def losing(*_: object, **__: object) -> None:
+        begun.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+    monkeypatch.setattr(Redis, "xadd", losing)
+    nudging = asyncio.create_task(bus.nudge("alerts", [1]))
+    await begun.wait()
+    nudging.cancel()
+    await asyncio.wait([nudging], timeout=NEWS_S)
+    assert nudging.cancelled()

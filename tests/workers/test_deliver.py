@@ -183,6 +183,35 @@ async def test_a_receiver_that_hangs_holds_up_nobody_else(
     assert len({message.id for message in hanging.received}) == 15
 
 
+async def test_however_many_receivers_hang_the_others_are_told_at_once(
+    services: Services, world: World, owner: Context, receiver: Receiver
+) -> None:
+    never = asyncio.Event()
+
+    async def hang() -> int:
+        await never.wait()
+        return 204
+
+    bob = await enter(services, "bob")
+    async with receiving([hang] * 1000) as hanging:
+        for number in range(19):
+            await hook_at(bob, f"{hanging.url}/{number}")
+        await hook_at(owner, receiver.url)
+        # What they are known for: nothing reached them the last time.
+        await world.sql("UPDATE hooks SET failing_since = now() WHERE address LIKE $1", f"{hanging.url}/%")
+        theirs = World(world.store, world.endpoints, bob.owner_id)
+        await tell(theirs, await portfolio(theirs), *"ABCD")
+        async with delivering(services):
+            await hanging.until(10)
+            await tell(world, await portfolio(world), *[f"K{number}" for number in range(15)])
+            began = time.monotonic()
+            await receiver.until(15)
+            assert time.monotonic() - began < 2
+            assert hanging.most_at_once == 10
+            never.set()
+            await hanging.until(19 * 4)
+
+
 async def test_a_redirect_is_not_followed(services: Services, world: World, owner: Context, receiver: Receiver) -> None:
     async with receiving([302]) as redirecting:
         redirecting.more["location"] = receiver.url
