@@ -16,6 +16,7 @@ from app.store import db
 
 NAMES = [
     *("0001_initial", "0002_rules", "0003_prices", "0004_alerts", "0005_logs", "0006_scans", "0007_hooks"),
+    "0008_stale_scans",
 ]
 
 POPULATE = """
