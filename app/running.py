@@ -81,7 +81,9 @@ def up(settings: Settings, out: Console) -> None:
 def demo(settings: Settings, out: Console) -> None:
     """Run everything on demo data until Ctrl-C."""
     _require_port(settings)
-    settings = settings.model_copy(update={"jwt_secret": secrets.token_hex(32), "scan_period_s": 86_400})
+    simulated = {"jwt_secret": secrets.token_hex(32), "scan_period_s": 86_400, "webhook_loopback": True}
+    settings = settings.model_copy(update=simulated)
+    receiver_port = _free_port()
     data = settings.data_dir / "demo-prices"
     out.print("Starting PostgreSQL and Valkey ...")
     with Servers(settings) as servers:
@@ -91,20 +93,25 @@ def demo(settings: Settings, out: Console) -> None:
             update={"database_url": endpoints.database_url, "redis_url": endpoints.redis_url}
         )
         out.print("Bringing real prices and the demo's owners ...")
-        firsts = asyncio.run(_prepare(settings, data))
+        prepared = asyncio.run(
+            _prepare(settings, data, f"http://127.0.0.1:{receiver_port}{demo_actions.RECEIVER_PATH}")
+        )
         private = {"STEELYARD_DEMO": "true", "STEELYARD_JWT_SECRET": settings.jwt_secret}
         private |= {"STEELYARD_SCAN_PERIOD_S": str(settings.scan_period_s)}
+        private |= {"STEELYARD_WEBHOOK_LOOPBACK": "true"}
+        private |= {"STEELYARD_WEBHOOK_SECRET": ",".join(f"{name}={key}" for name, key in prepared.secrets.items())}
         with _children(settings, endpoints, private) as children:
+            children.start("receiver", "-m", "app", "receive", "--port", str(receiver_port))
             _start(children, settings)
             children.start("replay", "-m", "app", "replay", str(data))
             _wait_until_ready(settings)
-            _introduce(settings, firsts, out)
+            _introduce(settings, prepared.firsts, out)
             _watch(servers, children, out)
 
 
-async def _prepare(settings: Settings, data: Path) -> dict[str, str]:
+async def _prepare(settings: Settings, data: Path, receiver_url: str) -> demo_actions.Prepared:
     async with open_services(settings, on_thread) as services:
-        return await demo_actions.prepare(services, data)
+        return await demo_actions.prepare(services, data, receiver_url)
 
 
 @contextmanager
@@ -168,6 +175,12 @@ def _require_port(settings: Settings) -> None:
             ) from None
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def _url(settings: Settings) -> str:
     return f"http://{settings.host}:{settings.port}"
 
@@ -192,7 +205,8 @@ def _introduce(settings: Settings, firsts: dict[str, str], out: Console) -> None
         out.print(text, markup=False, highlight=False, soft_wrap=True)
 
     say(f"\nSteelyard is at {url}. One day passes every {demo_actions.DAY_S} seconds, from 2018 on.")
-    say("Stock and ETF prices are real daily closes; bonds, crypto and the euro are simulated, and say so.\n")
+    say("Stock and ETF prices are real daily closes; bonds, crypto and the euro are simulated, and say so.")
+    say("Lines that begin with `verified` are webhooks: each owner's go to a receiver here, which checks who signed.\n")
     for name in (*demo_portfolios.OWNERS, demo_actions.OPERATOR_NAME):
         role = "operator" if name == demo_actions.OPERATOR_NAME else None
         token = auth.issue(settings, subject=name, now=now, ttl_s=TOKEN_S, role=role)

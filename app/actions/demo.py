@@ -4,17 +4,20 @@ One day passes in `DAY_S` seconds of the wall clock. Prices go the way every pri
 """
 
 import asyncio
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from app.actions import access, demo_portfolios, demo_prices, market, portfolios
+from app.actions import access, demo_portfolios, demo_prices, hooks, market, portfolios
 from app.actions.demo_prices import FIRST_DAY, LAST_DAY, PriceSeries
 from app.actions.market import PriceDraft
 from app.context import OPERATOR, Context, Services, wall_now
+from app.core.alerts import AlertSeverity
+from app.core.hooks import HOOKS_MAX, HookEvent, HookKind
 from app.store import clock
 from app.store.assets import find_assets
 from app.store.clock import Clock
@@ -23,6 +26,9 @@ DAY_S: Final = 5
 RATE: Final = Decimal(86_400 // DAY_S)
 OPERATOR_NAME: Final = "operator"
 LOOK_S: Final = 0.2
+PAST: Final = timedelta(days=366)
+RECEIVER_PATH: Final = "/demo"
+"""Where the receiver of the demo is on its port; tells its webhooks from those that somebody adds."""
 
 log = structlog.get_logger(__name__)
 
@@ -34,8 +40,16 @@ async def as_owner(services: Services, name: str) -> Context:
     return await access.enter(services, issuer=issuer, subject=name, tool=None, roles=roles)
 
 
-async def prepare(services: Services, data: Path) -> dict[str, str]:
-    """Seed an empty database, or go on where the replay was; return the first portfolio of each owner."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """By owner: the first portfolio, and the secret of the webhook to the demo's receiver."""
+
+    firsts: dict[str, str]
+    secrets: dict[str, str]
+
+
+async def prepare(services: Services, data: Path, receiver_url: str) -> Prepared:
+    """Seed an empty database, or go on where the replay was; give each owner a webhook to the receiver."""
     demo_prices.fetch(data)
     last = await _last_priced(services)
     if last is None:
@@ -43,11 +57,25 @@ async def prepare(services: Services, data: Path) -> dict[str, str]:
         await _seed(services, data)
     else:
         await _set_clock(services, last, RATE)
-    firsts = {}
+    prepared = Prepared({}, {})
     for name in demo_portfolios.OWNERS:
-        page = await portfolios.page(await as_owner(services, name), 1, None)
-        firsts[name] = page.items[0].row.public_id
-    return firsts
+        context = await as_owner(services, name)
+        page = await portfolios.page(context, 1, None)
+        prepared.firsts[name] = page.items[0].row.public_id
+        prepared.secrets[name] = await _hook_up(context, receiver_url)
+    return prepared
+
+
+async def _hook_up(context: Context, url: str) -> str:
+    """Return the secret of the owner's webhook: made at the first start, given a new secret and URL at later ones."""
+    known = (await hooks.page(context, HookKind.WEBHOOK, HOOKS_MAX, None)).items
+    for hook in known:
+        if hook.address.endswith(RECEIVER_PATH):
+            await hooks.update_webhook(context, hook.id, url=url, enabled=True)
+            return (await hooks.rotate_secret(context, hook.id))[1]
+    _, secret = await hooks.create_webhook(context, url=url, events=list(HookEvent), least=AlertSeverity.INFO)
+    assert secret is not None
+    return secret
 
 
 async def replay(services: Services, data: Path) -> None:
@@ -76,12 +104,23 @@ async def _seed(services: Services, data: Path) -> None:
     for asset in demo_prices.assets():
         await market.save_asset(operator, asset)
     history = demo_prices.load(data, min(demo_portfolios.BOUGHT_HIGH), FIRST_DAY)
-    closes = {symbol: values[-1] for symbol, values in history.closes.items()}
-    await _record(services, history, closes, demo_prices.closed_at(FIRST_DAY))
+    await _record_past(operator, history)
     for name, drafts in demo_portfolios.portfolios(history, FIRST_DAY).items():
         context = await as_owner(services, name)
         for draft in drafts:
             await portfolios.create(context, draft)
+
+
+async def _record_past(operator: Context, history: PriceSeries) -> None:
+    """Record the closes of the year up to the first day, which volatilities and tracking errors rest on."""
+    drafts = [
+        PriceDraft(symbol, close, demo_prices.closed_at(day), history.sources[symbol])
+        for day, closes in demo_prices.frames(history)
+        if day > FIRST_DAY - PAST
+        for symbol, close in closes.items()
+    ]
+    for start in range(0, len(drafts), market.PRICES_MAX):
+        await market.record_prices(operator, drafts[start : start + market.PRICES_MAX])
 
 
 async def _record(services: Services, series: PriceSeries, closes: dict[str, Decimal], at: datetime) -> None:

@@ -24,6 +24,7 @@ from app.core.targets import CASH, TargetDraft
 OWNERS: Final = ("alice", "bob", "carol")
 
 HYBRID: Final = Band(BandKind.HYBRID, absolute=HYBRID_ABSOLUTE, relative=HYBRID_RELATIVE)
+TIGHT: Final = Band(BandKind.ABSOLUTE, absolute=Decimal("0.4"))
 VOLATILE: Final = Band(BandKind.VOLATILITY, factor=FACTOR, window_days=90, cap=Decimal(8))
 # The replay has prices of exchange days only, also of crypto, and comes some hours of its fast clock after the fact:
 # around a holiday a price is a little over four days old before the next one is there.
@@ -119,13 +120,19 @@ def _core_growth(desk: Desk) -> PortfolioDraft:
 
 
 def _crypto_tilt(desk: Desk) -> PortfolioDraft:
-    """Relative bands around simulated crypto, which starts near the edge of its own: the first to breach."""
+    """Relative bands around simulated crypto, which starts near the edge of its own: the first to breach.
+
+    The monitor proposes a plan when it does.
+    """
     wallet = {"SIM-BTC": 9_500, "SIM-ETH": 3_900}
     return PortfolioDraft(
         name="Crypto tilt",
         policy=_policy(
             Band(BandKind.RELATIVE, relative=Decimal(20), floor=Decimal(1), cap=Decimal(6)),
             alert_on_warning=True,
+            auto_propose=True,
+            cooldown_s=30 * DAY_S,
+            plan_lifetime_s=14 * DAY_S,
             short_term_rate=Decimal(24),
             long_term_rate=Decimal(15),
         ),
@@ -168,9 +175,10 @@ def _retirement(desk: Desk) -> PortfolioDraft:
 def _staples_with_idle_cash(desk: Desk) -> PortfolioDraft:
     """An eighth of it is cash that no target asks for: what a cash-flow plan invests.
 
-    Two bands rest on more than the target: on the volatility of what the replay has shown so far, and on costs.
+    Two bands rest on more than the target: on the volatility of the past quarter, and on costs. One is
+    so tight that within the first minute of the replay an alert about it opens and is over again.
     """
-    own = {"KO": VOLATILE, "PEP": Band(BandKind.COST)}
+    own = {"KO": VOLATILE, "PEP": Band(BandKind.COST), "WMT": TIGHT}
     held = {"KO": 17_500, "PEP": 17_500, "WMT": 17_500, "PG": 17_500}
     return PortfolioDraft(
         name="Staples with idle cash",

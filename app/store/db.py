@@ -25,7 +25,7 @@ from app.store import migrations
 CONNECT_S: Final = 5.0
 ACQUIRE_S: Final = 10.0  # for a connection of the pool
 STATEMENT_S: Final = 60.0  # PostgreSQL ends a statement, asyncpg gives up on a silent network soon after
-IDLE_S: Final = 60.0  # an open transaction that does nothing holds back every reader of events
+IDLE_S: Final = 15.0  # an open transaction that does nothing keeps readers of events and takers of turns waiting
 PING_S: Final = 2.0
 
 MIGRATE_LOCK: Final = 0x5354_4545_4C59_4152  # any fixed number; advisory locks are per database

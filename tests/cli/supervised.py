@@ -31,6 +31,7 @@ class Supervised:
         self.data_dir, self.port = data_dir, port
         self.mark: UUID = new_uuid()
         self.began = time.monotonic()
+        self.lines: list[str] = []
         self._lines: queue.Queue[str] = queue.Queue()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "app", *arguments, "--port", str(port), "--data-dir", str(data_dir)],
@@ -49,6 +50,7 @@ class Supervised:
         assert self.process.stdout is not None
         with self.process.stdout:
             for line in self.process.stdout:
+                self.lines.append(line)
                 self._lines.put(line)
 
     @property

@@ -93,12 +93,21 @@ def test_prices_are_replayed(running: Demo) -> None:
     wait_until(lambda: at() > before, "the next day's prices")
 
 
-@pytest.mark.parametrize("child", ["-m workers", "-m app serve", "-m app replay", "valkey-server", "bin/postgres -D"])
+@pytest.mark.parametrize(
+    "child", ["-m workers", "-m app serve", "-m app replay", "-m app receive", "valkey-server", "bin/postgres -D"]
+)
 def test_child_that_is_killed_is_started_again(running: Demo, child: str) -> None:
     running.at.kill(child)
     running.at.said("died and was started again.")
     wait_until(running.at.is_ready, "the API to be ready again")
     assert len(running.at.ask(running.tokens["ALICE"], PORTFOLIOS)["portfolios"]["nodes"]) == 2
+
+
+def test_receiver_verifies_what_is_raised_escalates_is_over_and_is_planned(running: Demo) -> None:
+    """Crypto begins near the edge of its band, and the monitor proposes; an alert about a tight band is soon over."""
+    for told in ("alert.raised", "alert.escalated", "alert.resolved", "plan.ready"):
+        wait_until(lambda told=told: any(f"verified  {told}  " in line for line in running.at.lines), told)  # type: ignore[misc]
+    assert not [line for line in running.at.lines if line.startswith("refused")]
 
 
 def test_ctrl_c_leaves_nothing_and_the_next_start_goes_on(running: Demo, data_dir: Path) -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from app.core.errors import InvalidInput
 from app.embedded import Endpoints
-from app.store import db
+from app.store import db, portfolios
 from app.store.db import Store, StoreUnavailable
+from tests.builders import snapshot
 from tests.store.world import World
 
 
@@ -69,6 +70,23 @@ async def test_a_lost_connection_is_unavailable_and_the_next_one_works(world: Wo
         with pytest.raises(StoreUnavailable):
             await be_cut_off()
     assert await world.store.ping()
+
+
+async def test_who_stands_still_with_a_turn_in_hand_loses_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is frozen, or whose machine is gone, must not keep the others from a portfolio for ever."""
+    loaded = await world.keep(snapshot("10 AAPL @ 100", {"AAPL": "100"}))
+    monkeypatch.setitem(db._LIMITS, "idle_in_transaction_session_timeout", "300ms")
+    frozen = await Store.open(world.endpoints.database_url, pool=1)
+
+    async def stand_still() -> None:
+        async with frozen.owned(world.owner_id) as tx:
+            await portfolios.take_turn(world.owner_id, tx, loaded.row.public_id)
+            async with asyncio.timeout(10), world.writing() as other:
+                await portfolios.lock_portfolio(world.owner_id, other, loaded.row.public_id)
+
+    with pytest.raises(StoreUnavailable):
+        await stand_still()
+    await frozen.close()
 
 
 async def test_an_argument_of_the_wrong_kind_is_our_mistake_and_not_an_outage(store: Store) -> None:
