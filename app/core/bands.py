@@ -194,7 +194,8 @@ def work_out(band: Band, target: Decimal, evidence: Evidence = NOTHING) -> Worke
     """Return the half-widths of a band at a target in percent, and why; formulas above, half-even to 1e-6 points.
 
     The floor is applied first, then the cap. Source: Daryanani (relative 20 %), Swedroe (5/25), the `rebalance` package
-    (volatility), Davis and Norman (cost: the no-trade region of proportional costs while they are small).
+    (volatility), Davis and Norman (cost: the no-trade region of proportional costs while they are small; that of fixed
+    costs goes with the fourth root instead of the third).
     """
     return _without_evidence(band, target) if evidence is NOTHING else _work_out(band, target, evidence)
 

@@ -260,6 +260,20 @@ def test_a_sleeve_that_vanishes_resolves_its_alert() -> None:
     assert "A" not in watch.states
 
 
+def test_an_alert_goes_on_under_another_band_of_its_sleeve() -> None:
+    """New targets of the same key, or another default: the level is found anew by the new edges, of the same alert."""
+    watch = Watch()
+    assert watch.hours(["6"]) == ["0 RAISED"]
+    watch.policy = Policy(default_band=absolute("6.5"))
+    assert watch.hours(["6"]) == []  # within now, but not yet back at 0.9 of the edge
+    watch.policy = Policy(default_band=absolute("2"))
+    assert watch.hours(["6"]) == ["0 ESCALATED"]
+    watch.policy = Policy(default_band=absolute("7"))
+    assert watch.hours(["6"]) == ["0 RESOLVED"]
+    watch.policy = Policy(default_band=absolute("0"))
+    assert watch.hours(["0", "0.1", "0"]) == ["1 RAISED", "2 RESOLVED"]
+
+
 def test_a_sleeve_without_alert_goes_silently() -> None:
     watch = Watch(replace(FIVE, alert_after=2))
     watch.see(report_at("6", policy=watch.policy), AS_OF)
