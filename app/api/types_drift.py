@@ -93,7 +93,11 @@ class DepositBuy:
 )
 class DepositAdvice:
     amount: Money = field(description="Money to pay in, rounded up to 8 decimals; 0 when the cash there is enough.")
-    buys: list[DepositBuy] = field(description="What to buy of each sleeve that is bought.")
+    buys: list[DepositBuy] = field(
+        description="What to buy of each sleeve that is bought: up to the lower edges first, then of what is furthest "
+        "below its target. A CASH_FLOW plan goes by the distances to the targets alone, so that of a deposit which is "
+        "just enough for the bands it may leave a sleeve outside."
+    )
 
     @classmethod
     def of(cls, deposit: Deposit | None, currency: str) -> "DepositAdvice | None":

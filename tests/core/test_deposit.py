@@ -11,10 +11,11 @@ from app.core import deposit
 from app.core.deposit import Deposit
 from app.core.drift import DriftStatus, Entry, Report, Snapshot, measure
 from app.core.money import exactly, plain
+from app.core.optimize.allocate import PlanScope
 from app.core.policy import Policy
 from app.core.portfolio import Account, TaxLot
 from app.core.targets import CASH, TargetDraft
-from tests.builders import LONG_AGO, absolute, sleeve, snapshot, statuses
+from tests.builders import LONG_AGO, absolute, propose, sleeve, snapshot, statuses
 from tests.core.samples import PROPERTY, decimals, ledgers, policies, prices_of, targets
 
 HALVES: dict[str, str | TargetDraft] = {"A": "50", "B": "50"}
@@ -91,6 +92,25 @@ def test_cash_in_other_currencies_counts_in_its_sleeve_and_buys_nothing(
     wanted: dict[str, str | TargetDraft] = {"A": "50", "CASH": "50"}
     report = measure(snapshot(held, wanted, band=absolute("5"), rates={"EUR/USD": "1"}))
     assert (told(deposit.to_band(report)), told(deposit.to_target(report))) == (to_band, to_target)
+
+
+def test_a_plan_by_the_distances_to_the_targets_needs_the_deposit_to_target() -> None:
+    """Sleeve A has the least band and a small gap: what is just enough for the bands must go there first."""
+    bands = {"A": ("11", "1"), "B": ("52", "3"), "C": ("35", "10"), "D": ("2", "5")}
+    wanted: dict[str, str | TargetDraft] = {
+        key: sleeve(percent, band=absolute(points)) for key, (percent, points) in bands.items()
+    }
+    start = snapshot("41 A @ 1, 99 B @ 1, 3 C @ 1, 35 D @ 1, 16 cash", wanted)
+    report = measure(start)
+    least = deposit.to_band(report)
+    assert least is not None
+    assert told(least) == "306: 9 A, 151 B, 162 C"
+    assert "BREACHED" not in statuses(measure(paid_in(start, report, least))).values()
+    by_distance = propose(start, PlanScope.CASH_FLOW, flow="306")
+    assert statuses(by_distance.after)["A"] == "BREACHED"
+    enough = deposit.to_target(report)
+    assert enough is not None
+    assert set(statuses(propose(start, PlanScope.CASH_FLOW, flow=plain(enough.amount)).after).values()) == {"WITHIN"}
 
 
 def test_the_cash_buffer_is_not_spent() -> None:
