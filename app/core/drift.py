@@ -164,7 +164,8 @@ def tracking_error(snapshot: Snapshot, report: Report) -> Decimal | None:
 
     d is by asset, over all that is held or targeted: weight less target weight, where a sleeve's target is shared out
     as what is held of it is, and stands for the first asset of a sleeve that holds nothing. CASH has no risk. S is the
-    shrunk covariance of `stats.tracking_error` over 365 days. A sleeve without any asset makes it None.
+    shrunk covariance of `stats.tracking_error` over 365 days. A sleeve without any asset makes it None; where nothing
+    but CASH is held and wanted it is 0.
     """
     if snapshot.targets is None or report.base is None or not report.entries:
         return None
@@ -185,6 +186,8 @@ def _tracking_error(ground: Ground, targets: Targets, entries: Sequence[Entry]) 
             if first is None:
                 return None
             active[first.id] = active.get(first.id, ZERO) + entry.drift
+    if not active:
+        return ZERO  # all cash, and wanted so
     closes = [evidence.closes_in(ground, ground.market.assets[key], TRACKING_WINDOW_DAYS) for key in active]
     return stats.tracking_error(closes, list(active.values()))
 
