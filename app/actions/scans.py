@@ -15,6 +15,7 @@ from app.actions.pages import Page, key_of, page_of
 from app.bus.jobs import SCAN_CHUNK
 from app.context import Context, Services, new_uuid, wall_now
 from app.core import scalars
+from app.core.drift import DriftStatus
 from app.store import alerts, logs, missed, reading, scans, ticks
 from app.store.db import StoreUnavailable, Tx
 from app.store.scans import Chunk
@@ -159,7 +160,8 @@ async def measure_chunk(services: Services, bucket_text: str, number: int) -> No
             bucket,
             number,
             scanned=len(measured),
-            breached=sum(bool(report.breaches) for _, report in measured),
+            stale=sum(report.status is DriftStatus.DATA_STALE for _, report in measured),
+            breached=sum(report.status is DriftStatus.BREACHED for _, report in measured),
             alerts=sum(one.urgent for one in told),
             failed=len(loaded) - len(measured),
         )

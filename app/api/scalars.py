@@ -6,12 +6,12 @@ from decimal import Decimal
 from typing import Any, NewType
 
 import strawberry
-from graphql import GraphQLError, IntValueNode, StringValueNode, ValueNode
+from graphql import GraphQLError, IntValueNode, StringValueNode, TokenKind, ValueNode, print_ast
 from strawberry.types.scalar import ScalarDefinition
 
 from app.api import enums  # noqa: F401  (core's enumerations must be described before a type names them)
 from app.core import scalars
-from app.core.errors import SteelyardError
+from app.core.errors import InvalidInput, SteelyardError
 from app.core.money import MONEY_LIMIT, PERCENT_PLACES, PRICE_PLACES, ZERO, parse, plain
 
 Percent = NewType("Percent", Decimal)
@@ -35,11 +35,23 @@ def _literal(read: Callable[[object], Any], *, numbers: bool) -> Callable[[Value
     """Read a literal of the document: strings always, integers where numbers are meant, floats never."""
 
     def parse_literal(node: ValueNode, _variables: Any = None) -> Any:
-        if isinstance(node, StringValueNode) or (numbers and isinstance(node, IntValueNode)):
-            return read(node.value)
-        raise GraphQLError("expected a string" + (" or an integer" if numbers else ""))
+        try:
+            if isinstance(node, StringValueNode) or (numbers and isinstance(node, IntValueNode)):
+                return read(node.value)
+            wanted = "a string or an integer" if numbers else "a string"
+            raise InvalidInput(f"expected {wanted}, not {print_ast(node)[:40]}")
+        except SteelyardError as error:
+            raise GraphQLError(_name_of(node) + error.message, node) from None
 
     return parse_literal
+
+
+def _name_of(node: ValueNode) -> str:
+    """Return `name: ` of the argument or field that a literal is given for; a literal in a list has none."""
+    before = node.loc and node.loc.start_token.prev
+    if before and before.prev and before.kind is TokenKind.COLON:
+        return f"{before.prev.value}: "
+    return ""
 
 
 def _scalar(
@@ -51,14 +63,13 @@ def _scalar(
     numbers: bool = False,
     url: str | None = None,
 ) -> ScalarDefinition:
-    guarded = _guarded(read)
     return strawberry.scalar(
         name=name,
         description=description,
         specified_by_url=url,
         serialize=write,
-        parse_value=guarded,
-        parse_literal=_literal(guarded, numbers=numbers),
+        parse_value=_guarded(read),
+        parse_literal=_literal(read, numbers=numbers),
     )
 
 

@@ -88,12 +88,16 @@ class DepositBuy:
 
 
 @strawberry.type(
-    description="Smallest deposit that brings a portfolio back by buying alone, together with the cash that may be "
-    "spent already. What is paid in on top for a cash buffer or for costs is not in it."
+    description="Smallest deposit that brings a portfolio back by buying alone, together with the cash in the base "
+    "currency that may be spent already. What is paid in on top for a cash buffer or for costs is not in it."
 )
 class DepositAdvice:
     amount: Money = field(description="Money to pay in, rounded up to 8 decimals; 0 when the cash there is enough.")
-    buys: list[DepositBuy] = field(description="What to buy of each sleeve that is bought.")
+    buys: list[DepositBuy] = field(
+        description="What to buy of each sleeve that is bought: up to the lower edges first, then of what is furthest "
+        "below its target. A CASH_FLOW plan goes by the distances to the targets alone, so that of a deposit which is "
+        "just enough for the bands it may leave a sleeve outside."
+    )
 
     @classmethod
     def of(cls, deposit: Deposit | None, currency: str) -> "DepositAdvice | None":
@@ -163,8 +167,8 @@ class Drift:
         return percent_or_none(await info.context.tracking_errors.load((self.loaded, self.report)))
 
     @field(
-        description="Smallest deposit with which buying alone brings every sleeve within its band; null when none can, "
-        "while a price is stale, and for a measurement of the past."
+        description="Smallest deposit with which buying alone brings every sleeve within its band; null when none can "
+        "and while a price is stale. Of a measurement of the past, that which would have done so then."
     )
     def deposit_to_band(self) -> DepositAdvice | None:
         return DepositAdvice.of(deposit.to_band(self.report), self.report.valuation.base_currency)

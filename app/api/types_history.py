@@ -118,9 +118,9 @@ class PortfolioHealth:
 @strawberry.type(description="The scan with the largest share of portfolios outside their bands.")
 class BusiestBucket:
     bucket: datetime = field(description="Its bucket.")
-    measured: int = field(description="Portfolios measured.")
-    breached: int = field(description="Portfolios with a sleeve outside its band.")
-    share: Percent = field(description="Share of the measured that are outside.")
+    measured: int = field(description="Portfolios measured whose prices were fresh.")
+    breached: int = field(description="Those of them with a sleeve outside its band.")
+    share: Percent = field(description="Share of them that are outside.")
 
 
 @strawberry.type(description="How all portfolios of all owners kept to their bands over a range of time.")
@@ -128,8 +128,9 @@ class HealthOverview:
     scanned: int = field(description="Buckets that were scanned.")
     missed: int = field(description="Buckets that were missed.")
     measurements: int = field(description="Portfolios measured, over all buckets.")
+    stale: int = field(description="Measurements that decided nothing, because of stale prices.")
     in_band: Percent | None = field(
-        description="Share of the measurements without a sleeve outside its band; null without any."
+        description="Share of the other measurements without a sleeve outside its band; null without any."
     )
     worst: BusiestBucket | None = field(description="The bucket with the largest share outside; null without any.")
     alerts: int = field(description="Alerts of drift that were raised.")
@@ -147,6 +148,7 @@ class HealthOverview:
             scanned=found.scanned,
             missed=found.missed,
             measurements=found.measurements,
+            stale=found.stale,
             in_band=percent_or_none(found.in_band),
             worst=_busiest(found.worst) if found.worst else None,
             alerts=found.alerts,
@@ -157,9 +159,9 @@ class HealthOverview:
 
 
 def _busiest(worst: health.BusiestBucket) -> BusiestBucket:
-    share = health.share(worst.breached, worst.measured)
+    share = health.share(worst.breached, worst.decided)
     assert share is not None
-    return BusiestBucket(bucket=worst.bucket, measured=worst.measured, breached=worst.breached, share=Percent(share))
+    return BusiestBucket(bucket=worst.bucket, measured=worst.decided, breached=worst.breached, share=Percent(share))
 
 
 def _seconds(duration: timedelta) -> Duration:

@@ -23,7 +23,8 @@ class HealthScan(Node):
     chunks: int = field(description="Parts it is cut into.")
     chunks_done: int = field(description="Parts that are done; the figures below are of these.")
     scanned: int = field(description="Portfolios measured so far.")
-    breached: int = field(description="Portfolios so far with a sleeve outside its band.")
+    stale: int = field(description="Those of them whose prices are missing or too old, so that nothing is decided.")
+    breached: int = field(description="Those of them with the status BREACHED.")
     alerts: int = field(description="Alerts that were raised or escalated so far; a late run raises none.")
     failed: int = field(
         description="Portfolios that could not be measured so far: the log says why, or they have changed since `asOf`."
@@ -50,6 +51,7 @@ def scan_of(run: Run) -> HealthScan:
         chunks=run.chunks,
         chunks_done=run.chunks_done,
         scanned=run.scanned,
+        stale=run.stale,
         breached=run.breached,
         alerts=run.alerts,
         failed=run.failed,

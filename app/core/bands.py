@@ -91,12 +91,16 @@ class SideCosts:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a band needs to know beside the target: volatility by window, costs of each side, risk aversion."""
+    """What a band needs to know beside the target: volatility by window, costs of each side, risk aversion.
+
+    `absent` says why there is nothing to know, where nothing could be: more history would not help there.
+    """
 
     volatility: Mapping[int, Volatility] = field(default_factory=dict)
     buying: SideCosts = SideCosts()
     selling: SideCosts = SideCosts()
     aversion: Decimal = Decimal(5)
+    absent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +198,8 @@ def work_out(band: Band, target: Decimal, evidence: Evidence = NOTHING) -> Worke
     """Return the half-widths of a band at a target in percent, and why; formulas above, half-even to 1e-6 points.
 
     The floor is applied first, then the cap. Source: Daryanani (relative 20 %), Swedroe (5/25), the `rebalance` package
-    (volatility), Davis and Norman (cost: the no-trade region of proportional costs while they are small).
+    (volatility), Davis and Norman (cost: the no-trade region of proportional costs while they are small; that of fixed
+    costs goes with the fourth root instead of the third).
     """
     return _without_evidence(band, target) if evidence is NOTHING else _work_out(band, target, evidence)
 
@@ -253,6 +258,8 @@ def _evident(side: Side, target: Decimal, evidence: Evidence, costs: SideCosts) 
     """Return the half-width and what it comes from, or why there is none."""
     if not ZERO < target < HUNDRED:
         return f"A {side.kind.value} band says nothing of a target of {plain(target)}"
+    if evidence.absent:
+        return evidence.absent
     if side.kind is BandKind.COST:
         return _by_cost(target, costs, evidence.aversion)
     assert side.factor is not None, side

@@ -6,8 +6,9 @@ and highest weights l_i and u_i,
     V_i <= u_i S for all i          what is too much becomes small enough
     sum of max(V_i, l_i S) <= S     and there is enough to lift what is too little
 
-The sleeve CASH may shrink, as buying spends it: it counts l S in the sum and has no part in the first. Both hold for
-every S above the least one, as the l_i sum to at most 1; the second is piecewise linear, so the least S is exact.
+Where CASH is a sleeve, deployable cash is a part of the base already, S = base + C, and V of the sleeve is only the
+cash that buying cannot spend: that in other currencies. Both hold for every S above the least one, as the l_i sum to
+at most 1; the second is piecewise linear, so the least S is exact.
 """
 
 from collections.abc import Sequence
@@ -38,19 +39,15 @@ class Deposit:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """A sleeve: worth now, lowest, wanted and highest weight in percent."""
+    """A sleeve: worth now and what of it stays whatever is bought; lowest, wanted and highest weight in percent."""
 
     key: str
     worth: Decimal
+    kept: Decimal
     low: Decimal
     target: Decimal
     high: Decimal
-    shrinks: bool
-
-    @property
-    def kept(self) -> Decimal:
-        """What of it stays whatever is bought."""
-        return ZERO if self.shrinks else self.worth
+    is_cash: bool
 
 
 def to_band(report: Report) -> Deposit | None:
@@ -59,7 +56,7 @@ def to_band(report: Report) -> Deposit | None:
     Buys go to the lower edges first and then to the sleeves furthest below target. Money; None without figures, while
     a price is stale, and when no deposit can do it: a holding that may have no weight at all. Source: the module's.
     """
-    return _deposit(report, [_span(entry, entry.lower, entry.upper) for entry in report.entries])
+    return _deposit(report, [(entry, entry.lower, entry.upper) for entry in report.entries])
 
 
 def to_target(report: Report) -> Deposit | None:
@@ -67,21 +64,25 @@ def to_target(report: Report) -> Deposit | None:
 
     It is max of V_i / t_i less what there is. Money; None as for `to_band`, and with anything held at a target of 0.
     """
-    return _deposit(report, [_span(entry, entry.target, entry.target) for entry in report.entries])
+    return _deposit(report, [(entry, entry.target, entry.target) for entry in report.entries])
 
 
-def _span(entry: Entry, low: Decimal, high: Decimal) -> _Span:
-    return _Span(entry.key, entry.value, low, entry.target, high, entry.targeted and entry.key == CASH)
+def _span(entry: Entry, low: Decimal, high: Decimal, deployable: Decimal) -> _Span:
+    is_cash = entry.targeted and entry.key == CASH
+    kept = entry.value - deployable if is_cash else entry.value
+    return _Span(entry.key, entry.value, kept, low, entry.target, high, is_cash)
 
 
 @exactly
-def _deposit(report: Report, spans: Sequence[_Span]) -> Deposit | None:
+def _deposit(report: Report, edges: Sequence[tuple[Entry, Decimal, Decimal]]) -> Deposit | None:
     if report.stale or report.base is None or report.deployable is None:
         return None
+    spans = [_span(entry, low, high, report.deployable) for entry, low, high in edges]
     size = _least_size(spans)
     if size is None:
         return None
-    there = report.base + report.deployable
+    within = any(span.is_cash for span in spans)
+    there = report.base if within else report.base + report.deployable
     amount = round_up_fraction(max(Fraction(0), size - Fraction(there)), DEPOSIT_PLACES)
     return Deposit(amount, _buys(spans, there + amount))
 
@@ -90,11 +91,11 @@ def _least_size(spans: Sequence[_Span]) -> Fraction | None:
     """Return the least S for which both conditions hold, None when there is none."""
     least = _least_lifting(spans)
     for span in spans:
-        if span.shrinks or not span.worth:
+        if not span.kept:
             continue
         if not span.high or least is None:
             return None
-        least = max(least, Fraction(span.worth) * 100 / Fraction(span.high))
+        least = max(least, Fraction(span.kept) * 100 / Fraction(span.high))
     return least
 
 
@@ -131,5 +132,5 @@ def _buys(spans: Sequence[_Span], size: Decimal) -> tuple[tuple[str, Decimal], .
         filled[max(range(len(filled)), key=lambda place: (filled[place], gaps[place]))] += crumb
     bought = [edge + more - span.worth for span, edge, more in zip(spans, edges, filled, strict=True)]
     return tuple(
-        (span.key, amount) for span, amount in zip(spans, bought, strict=True) if amount > ZERO and not span.shrinks
+        (span.key, amount) for span, amount in zip(spans, bought, strict=True) if amount > ZERO and not span.is_cash
     )

@@ -102,8 +102,9 @@ class Report:
 
     That is so for NO_TARGETS, for NO_VALUE (B <= 0), and for DATA_STALE when a price is missing altogether. With
     prices that are only too old, entries are there and flagged. `turnover_to_target` is half the sum of |d_i|.
-    `tracking_error` is a percent a year, None without history or when nobody asked. `deployable` is cash beside the
-    base that may be spent, in the base currency: 0 where cash is a sleeve, None without entries.
+    `tracking_error` is a percent a year, None without history or when nobody asked. `deployable` is the cash
+    that buying may spend, in the base currency: beside the base, less the policy's buffer, or within it where CASH is
+    a sleeve; None without entries.
     """
 
     status: DriftStatus
@@ -163,7 +164,8 @@ def tracking_error(snapshot: Snapshot, report: Report) -> Decimal | None:
 
     d is by asset, over all that is held or targeted: weight less target weight, where a sleeve's target is shared out
     as what is held of it is, and stands for the first asset of a sleeve that holds nothing. CASH has no risk. S is the
-    shrunk covariance of `stats.tracking_error` over 365 days. A sleeve without any asset makes it None.
+    shrunk covariance of `stats.tracking_error` over 365 days. A sleeve without any asset makes it None; where nothing
+    but CASH is held and wanted it is 0.
     """
     if snapshot.targets is None or report.base is None or not report.entries:
         return None
@@ -184,18 +186,23 @@ def _tracking_error(ground: Ground, targets: Targets, entries: Sequence[Entry]) 
             if first is None:
                 return None
             active[first.id] = active.get(first.id, ZERO) + entry.drift
+    if not active:
+        return ZERO  # all cash, and wanted so
     closes = [evidence.closes_in(ground, ground.market.assets[key], TRACKING_WINDOW_DAYS) for key in active]
     return stats.tracking_error(closes, list(active.values()))
 
 
 def _deployable(snapshot: Snapshot, valuation: Valuation) -> Decimal:
-    """Return the cash that planning may spend: that in the base currency, less the policy's share of all value."""
+    """Return the cash that planning may spend: that in the base currency, less the policy's share of all value.
+
+    Where CASH is a sleeve, its target says what stays, and there is no other buffer.
+    """
     assert snapshot.targets
     assert valuation.value is not None
-    if snapshot.targets.has_cash:
-        return ZERO
     currency = valuation.base_currency
     cash = sum((account.cash.get(currency, ZERO) for account in snapshot.portfolio.accounts), ZERO)
+    if snapshot.targets.has_cash:
+        return cash
     return max(ZERO, cash - snapshot.policy.cash_buffer * valuation.value / HUNDRED)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 from functools import cached_property
+from typing import Final
 
 from app.core import bands, lots
 from app.core.bands import Evidence, SideCosts, Worked
@@ -17,6 +18,9 @@ from app.core.policy import Policy
 from app.core.portfolio import AccountKind, Asset, Holding, Market, Portfolio, Rates, TaxLot
 from app.core.stats import Closes, Volatility, compounded, volatility
 from app.core.targets import CASH, Target
+
+OF_CASH: Final = Evidence(absent="Cash is taken to have neither risk nor costs of trading")
+OF_NOTHING: Final = Evidence(absent="The sleeve names only a class and holds nothing of it yet")
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,14 @@ class Ground:
 def band_of(ground: Ground, target: Target, holdings: Sequence[Holding]) -> Worked:
     """Return how the band of a sleeve works out: its own, or the policy's default; `holdings` are the sleeve's."""
     band = target.band or ground.policy.default_band
-    if not bands.needs_evidence(band) or target.key == CASH or not ZERO < target.percent < HUNDRED:
+    if not bands.needs_evidence(band) or not ZERO < target.percent < HUNDRED:
         return bands.work_out(band, target.percent)
+    if target.key == CASH:
+        return bands.work_out(band, target.percent, OF_CASH)
     mix = values_by_asset(holdings)
     first = first_asset(target.assets, mix, ground.market)
     if first is None:
-        return bands.work_out(band, target.percent)
+        return bands.work_out(band, target.percent, OF_NOTHING)
     held = [(ground.market.assets[asset_id], worth) for asset_id, worth in mix.items()] or [(first, ONE)]
     with localcontext(ROUNDED):  # what comes out is quantised: costs here, the half-width in the band
         evidence = Evidence(

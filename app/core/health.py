@@ -84,10 +84,10 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class BusiestBucket:
-    """The bucket with the largest share of its measured portfolios outside their bands."""
+    """The bucket with the largest share of its portfolios BREACHED, among the `decided`: measured, and not stale."""
 
     bucket: datetime
-    measured: int
+    decided: int
     breached: int
 
 
@@ -95,15 +95,16 @@ class BusiestBucket:
 class Overview:
     """How all portfolios kept to their bands. What there is nothing to say of is None.
 
-    `scanned` and `missed` count buckets, `measurements` portfolios in buckets, `breached` those with a sleeve outside
-    its band. `alerts` are those of drift that were raised in the range, `recovered` those of them that are resolved,
-    after `recovery_total` and at most `longest_recovery`. `oldest_open` is when the oldest drift alert was raised
-    that is still not resolved, in the range or before it.
+    `scanned` and `missed` count buckets, `measurements` portfolios in buckets, `stale` those of them that say
+    DATA_STALE and `breached` those that say BREACHED. `alerts` are those of drift that were raised in the range,
+    `recovered` those of them that are resolved, after `recovery_total` and at most `longest_recovery`. `oldest_open`
+    is when the oldest drift alert was raised that is still not resolved, in the range or before it.
     """
 
     scanned: int
     missed: int
     measurements: int
+    stale: int
     breached: int
     worst: BusiestBucket | None
     alerts: int
@@ -114,8 +115,9 @@ class Overview:
 
     @property
     def in_band(self) -> Decimal | None:
-        """Share of measurements without a sleeve outside its band, in percent, rounded half-even to 6 decimals."""
-        return share(self.measurements - self.breached, self.measurements)
+        """100 x (measurements - stale - breached) / (measurements - stale), percent, half-even to 6 decimals."""
+        decided = self.measurements - self.stale
+        return share(decided - self.breached, decided)
 
     @property
     def mean_recovery(self) -> timedelta | None:

@@ -11,18 +11,20 @@ async def scan_overview(tx: Tx, since: datetime, until: datetime) -> Overview:
     runs = await tx.row(
         """
         WITH runs AS (
-            SELECT r.bucket, r.status, coalesce(sum(c.scanned), 0) AS measured, coalesce(sum(c.breached), 0) AS breached
+            SELECT r.bucket, r.status, coalesce(sum(c.scanned), 0) AS measured, coalesce(sum(c.stale), 0) AS stale,
+                coalesce(sum(c.breached), 0) AS breached
             FROM scan_runs r LEFT JOIN scan_chunks c ON c.bucket = r.bucket AND c.done_at IS NOT NULL
             WHERE r.bucket >= $1 AND r.bucket < $2 GROUP BY r.bucket, r.status
         ), worst AS (
-            SELECT bucket, measured, breached FROM runs WHERE measured > 0
-            ORDER BY breached / measured::numeric DESC, bucket LIMIT 1
+            SELECT bucket, measured - stale AS decided, breached FROM runs WHERE measured > stale
+            ORDER BY breached / (measured - stale)::numeric DESC, bucket LIMIT 1
         )
         SELECT (SELECT count(*) FROM runs WHERE status = 'DONE') AS scanned,
             (SELECT count(*) FROM runs WHERE status = 'MISSED') AS missed,
             (SELECT coalesce(sum(measured), 0)::bigint FROM runs) AS measurements,
+            (SELECT coalesce(sum(stale), 0)::bigint FROM runs) AS stale,
             (SELECT coalesce(sum(breached), 0)::bigint FROM runs) AS breached,
-            w.bucket AS worst_bucket, w.measured::bigint AS worst_measured, w.breached::bigint AS worst_breached
+            w.bucket AS worst_bucket, w.decided::bigint AS worst_decided, w.breached::bigint AS worst_breached
         FROM (VALUES (true)) one LEFT JOIN worst w ON true
         """,
         since,
@@ -41,6 +43,6 @@ async def scan_overview(tx: Tx, since: datetime, until: datetime) -> Overview:
     )
     assert runs
     assert alerts
-    worst = runs["worst_bucket"] and BusiestBucket(runs["worst_bucket"], runs["worst_measured"], runs["worst_breached"])
-    figures = {name: runs[name] for name in ("scanned", "missed", "measurements", "breached")}
+    worst = runs["worst_bucket"] and BusiestBucket(runs["worst_bucket"], runs["worst_decided"], runs["worst_breached"])
+    figures = {name: runs[name] for name in ("scanned", "missed", "measurements", "stale", "breached")}
     return Overview(**figures, worst=worst, **alerts)

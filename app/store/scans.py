@@ -47,6 +47,7 @@ class Run:
     chunks: int
     chunks_done: int
     scanned: int
+    stale: int
     breached: int
     alerts: int
     failed: int
@@ -172,16 +173,18 @@ async def claim_chunk(tx: Tx, bucket: datetime, number: int, now: datetime) -> b
 
 
 async def finish_chunk(
-    tx: Tx, bucket: datetime, number: int, *, scanned: int, breached: int, alerts: int, failed: int
+    tx: Tx, bucket: datetime, number: int, *, scanned: int, stale: int, breached: int, alerts: int, failed: int
 ) -> None:
     """Write the figures of a chunk that was claimed in this transaction."""
     await tx.execute(
         """
-        UPDATE scan_chunks SET scanned = $3, breached = $4, alerts = $5, failed = $6 WHERE bucket = $1 AND number = $2
+        UPDATE scan_chunks SET scanned = $3, stale = $4, breached = $5, alerts = $6, failed = $7
+        WHERE bucket = $1 AND number = $2
         """,
         bucket,
         number,
         scanned,
+        stale,
         breached,
         alerts,
         failed,
@@ -228,8 +231,9 @@ async def runs(tx: Tx, first: int, before: datetime | None = None) -> list[Run]:
         SELECT r.public_id, r.bucket, r.as_of, r.kind, r.status, r.period_s, r.started_at, r.ended_at, r.due, c.*
         FROM scan_runs r CROSS JOIN LATERAL (
             SELECT count(*) AS chunks, count(done_at) AS chunks_done,
-                coalesce(sum(scanned), 0) AS scanned, coalesce(sum(breached), 0) AS breached,
-                coalesce(sum(alerts), 0) AS alerts, coalesce(sum(failed), 0) AS failed
+                coalesce(sum(scanned), 0) AS scanned, coalesce(sum(stale), 0) AS stale,
+                coalesce(sum(breached), 0) AS breached, coalesce(sum(alerts), 0) AS alerts,
+                coalesce(sum(failed), 0) AS failed
             FROM scan_chunks WHERE bucket = r.bucket
         ) c
         WHERE $1::timestamptz IS NULL OR r.bucket < $1 ORDER BY r.bucket DESC LIMIT $2

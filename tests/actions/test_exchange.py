@@ -370,6 +370,16 @@ async def test_one_wrong_price_of_a_csv_records_none(
     assert await prices(alice) == {"AAA": "110", "BBB": "10", "EUR": "1.1"}
 
 
+@pytest.mark.parametrize("text", ["2024-06-04T16:00:00+02:00", "2024-06-04 16:00 Europe/Berlin"])
+async def test_csv_of_prices_of_another_zone_is_refused(alice: Context, file: Path, tmp_path: Path, text: str) -> None:
+    await imported(alice, file)
+    path = csv(tmp_path, f"{PRICES}AAA,USD,120,{text}\n")
+    assert await refusal(exchange.import_csv(alice, path, None, with_assets=True)) == (
+        f": line 2: priced_at must be a UTC time such as 2026-11-22T06:00:00Z, not {text!r}"
+    )
+    assert await prices(alice) == {"AAA": "110", "BBB": "10", "EUR": "1.1"}
+
+
 async def test_csv_of_transactions_is_added_once(alice: Context, file: Path, tmp_path: Path) -> None:
     portfolio_id = await imported(alice, file)
     before = await lots(alice, portfolio_id)

@@ -3,6 +3,7 @@
 import copy
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import pytest
 from graphql import build_schema
@@ -413,6 +414,59 @@ def test_input_of_another_type_is_a_bad_request(desk: Desk, mutation: str, given
     assert {error["extensions"]["code"] for error in answer["errors"]} == {"BAD_REQUEST"}
     assert place in answer["errors"][0]["message"]
     assert desk.api.stored() == before
+
+
+UTC_TIME: Final = "must be a UTC time such as 2026-11-22T06:00:00Z, not "
+OTHER_ZONES: Final = [
+    "2024-01-01T00:00:00+01:00",
+    "2024-01-01T00:00:00-05:00",
+    "2024-01-01T00:00:00",
+    "2024-01-01T00:00:00 CET",
+    "2024-01-01T00:00:00 Europe/Berlin",
+    "2024-01-01T00:00:00[Europe/Berlin]",
+    "2024-06-30T23:59:60Z",
+    "Europe/Berlin",
+]
+
+
+@pytest.mark.parametrize("text", OTHER_ZONES)
+def test_instant_of_another_zone_is_refused_wherever_it_is_given(desk: Desk, text: str) -> None:
+    query = "query ($id: ID!, $since: DateTime) { portfolio(id: $id) { health(since: $since) { measured } } }"
+    given = {"id": desk.ids["$portfolio"], "since": text}
+    (error,) = desk.caller.answer(query, **given)["errors"]
+    assert error["message"] == f"Variable '$since' has invalid value: time {UTC_TIME}{text!r}"
+    for argument, asked in (("since", "health"), ("until", "health"), ("at", "drift")):
+        literal = f'{{ portfolio(id: "x") {{ {asked}({argument}: "{text}") {{ __typename }} }} }}'
+        (error,) = desk.caller.answer(literal)["errors"]
+        assert error["message"] == f"{argument}: time {UTC_TIME}{text!r}"
+        assert error["locations"] == [{"line": 1, "column": literal.index('"', literal.index(argument)) + 1}]
+    for argument in ("since", "until"):
+        answer = desk.caller.rest("GET", f"{given['id']}/drift/history?{urlencode({argument: text})}")
+        found = answer.json()
+        assert (answer.status_code, found["detail"], found["path"]) == (
+            422,
+            f"{argument} {UTC_TIME}{text!r}",
+            [argument],
+        )
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ('{ absolute: "-1" }', "absolute: Percent -1 is below 0"),
+        ("{ absolute: -1 }", "absolute: Percent -1 is below 0"),
+        ("{ absolute: 2.5 }", "absolute: expected a string or an integer, not 2.5"),
+        ("{ relative: 101 }", "relative: Percent 101 is above 100"),
+        ('{ volatility: { window: "90 days" } }', "window: duration must be a duration such as PT30M or P4D, not"),
+        ("{ volatility: { window: 90 } }", "window: expected a string, not 90"),
+    ],
+)
+def test_band_that_is_written_into_the_document_is_refused_by_its_field(desk: Desk, written: str, message: str) -> None:
+    entries = f'[{{ key: "AAA", percent: 100, band: {written} }}]'
+    mutation = f'mutation {{ targetsSet(input: {{ portfolioId: "x", entries: {entries} }}) {{ __typename }} }}'
+    (error,) = desk.caller.answer(mutation)["errors"]
+    assert error["message"].startswith(message)
+    assert error["locations"]
 
 
 # ---------------------------------------------------------------- the valid that turns invalid

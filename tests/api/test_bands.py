@@ -160,6 +160,10 @@ def test_drift_at_an_instant_is_what_the_last_scan_by_then_measured(api: Api, po
     assert at(write_instant(bucket - timedelta(days=3650))) is None
     logged = at(text)
     assert logged["status"] == "BREACHED"
+    # Bands and deposits are those of then, whose numbers are those of now.
+    now = owner.data(DRIFT, id=portfolio_id)["portfolio"]["drift"]
+    for name in ("depositToBand", "depositToTarget", "trackingError", "entries"):
+        assert logged[name] == now[name], name
     assert at("9999-12-31T23:59:59.999999Z")["at"] == logged["at"]
     answer = owner.answer(DRIFT, id=portfolio_id, at=text, against=[{"key": "BDA", "percent": "100"}])
     assert "against is a what-if at the latest prices" in answer["errors"][0]["message"]

@@ -244,19 +244,20 @@ def test_health_of_a_portfolio(api: Api, owner: Caller, portfolio: str) -> None:
 
 OVERVIEW = """
 query ($since: DateTime, $until: DateTime) { healthOverview(since: $since, until: $until) {
-  scanned missed measurements inBand worst { bucket measured breached share } alerts meanRecovery longestRecovery
+  scanned missed measurements stale inBand worst { bucket measured breached share } alerts meanRecovery longestRecovery
 } }
 """
 
 
 def test_operators_see_the_health_of_all(api: Api, operator: Caller, owner: Caller, portfolio: str) -> None:
     put(api, portfolio, hours("2018-03-01 00:00", "+.xw"))
-    chunks = [("00", 0, 100, 10), ("00", 1, 60, 30), ("01", 0, 160, 0), ("03", 0, 90, 15)]
-    for hour, number, scanned, breached in chunks:
+    # Of whom prices are stale, nothing is decided: they are neither in band nor out of it.
+    chunks = [("00", 0, 200, 100, 10), ("00", 1, 60, 0, 30), ("01", 0, 160, 0, 0), ("03", 0, 390, 300, 15)]
+    for hour, number, scanned, stale, breached in chunks:
         api.sql(
-            "INSERT INTO scan_chunks (bucket, number, from_id, to_id, done_at, scanned, breached) "
-            "VALUES ($1, $2, 1, 2, now(), $3, $4)",
-            *(at(f"2018-03-01 {hour}:00"), number, scanned, breached),
+            "INSERT INTO scan_chunks (bucket, number, from_id, to_id, done_at, scanned, stale, breached) "
+            "VALUES ($1, $2, 1, 2, now(), $3, $4, $5)",
+            *(at(f"2018-03-01 {hour}:00"), number, scanned, stale, breached),
         )
     given = {"since": "2018-03-01T00:00:00Z", "until": "2018-03-02T00:00:00Z"}
     for ended in ("2018-03-01 01:30", "2018-03-01 04:00"):
@@ -269,7 +270,8 @@ def test_operators_see_the_health_of_all(api: Api, operator: Caller, owner: Call
     assert operator.data(OVERVIEW, **given)["healthOverview"] == {
         "scanned": 3,
         "missed": 1,
-        "measurements": 410,
+        "measurements": 810,
+        "stale": 400,
         "inBand": "86.585366",
         "worst": {"bucket": "2018-03-01T00:00:00Z", "measured": 160, "breached": 40, "share": "25"},
         "alerts": 2,
@@ -283,7 +285,7 @@ def test_operators_see_the_health_of_all(api: Api, operator: Caller, owner: Call
 def test_the_past_of_nothing_has_nothing_to_say(operator: Caller) -> None:
     given = {"since": "2017-03-01T00:00:00Z", "until": "2017-03-02T00:00:00Z"}
     nothing = dict.fromkeys(("inBand", "worst", "meanRecovery", "longestRecovery"))
-    figures = {"scanned": 0, "missed": 0, "measurements": 0, "alerts": 0}
+    figures = {"scanned": 0, "missed": 0, "measurements": 0, "stale": 0, "alerts": 0}
     assert operator.data(OVERVIEW, **given)["healthOverview"] == {**nothing, **figures}
 
 

@@ -1,13 +1,12 @@
 """Alerts: once when it opens, once at each worse level, once when it is over."""
 
+import random
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from app.core.alerts import (
     DATA_KEY,
@@ -20,10 +19,10 @@ from app.core.alerts import (
     Transition,
     decide,
 )
+from app.core.bands import BandKind, Side, two_sided
 from app.core.drift import Report, measure
 from app.core.policy import Policy
 from tests.builders import AS_OF, absolute, sleeve, snapshot
-from tests.core.samples import PROPERTY, decimals
 
 HOUR = timedelta(hours=1)
 FIVE = Policy(default_band=absolute("5"))
@@ -261,6 +260,20 @@ def test_a_sleeve_that_vanishes_resolves_its_alert() -> None:
     assert "A" not in watch.states
 
 
+def test_an_alert_goes_on_under_another_band_of_its_sleeve() -> None:
+    """New targets of the same key, or another default: the level is found anew by the new edges, of the same alert."""
+    watch = Watch()
+    assert watch.hours(["6"]) == ["0 RAISED"]
+    watch.policy = Policy(default_band=absolute("6.5"))
+    assert watch.hours(["6"]) == []  # within now, but not yet back at 0.9 of the edge
+    watch.policy = Policy(default_band=absolute("2"))
+    assert watch.hours(["6"]) == ["0 ESCALATED"]
+    watch.policy = Policy(default_band=absolute("7"))
+    assert watch.hours(["6"]) == ["0 RESOLVED"]
+    watch.policy = Policy(default_band=absolute("0"))
+    assert watch.hours(["0", "0.1", "0"]) == ["1 RAISED", "2 RESOLVED"]
+
+
 def test_a_sleeve_without_alert_goes_silently() -> None:
     watch = Watch(replace(FIVE, alert_after=2))
     watch.see(report_at("6", policy=watch.policy), AS_OF)
@@ -451,16 +464,42 @@ def test_a_warning_ends_when_the_policy_asks_for_none() -> None:
     assert watch.tick("4.5") == ["RAISED"]
 
 
-@PROPERTY
-@given(
-    st.lists(st.tuples(decimals("-20", "20", 1), st.booleans()), max_size=30),
-    st.integers(1, 3),
-    st.integers(1, 3),
-    st.booleans(),
+LOPSIDED = two_sided(Side(BandKind.ABSOLUTE, absolute=Decimal(2)), Side(BandKind.ABSOLUTE, absolute=Decimal(8)))
+
+
+@pytest.mark.parametrize(
+    ("drifts", "told"),
+    [
+        (["7", "8", "8.1"], ["2 RAISED"]),  # 8 above
+        (["-1", "-2", "-2.1"], ["2 RAISED"]),  # 2 below
+        (["8.1", "7.3", "7.2"], ["0 RAISED", "2 RESOLVED"]),  # 0.9 of 8
+        (["-2.1", "-1.9", "-1.8"], ["0 RAISED", "2 RESOLVED"]),  # 0.9 of 2
+        (["9", "-3"], ["0 RAISED"]),
+        (["9", "-1"], ["0 RAISED", "1 RESOLVED"]),
+        (["-3", "3"], ["0 RAISED", "1 RESOLVED"]),  # beyond what is tolerated below, and well within above
+        (["-4", "-4.1", "16", "16.1"], ["0 RAISED", "1 ESCALATED"]),
+        (["16", "16.1"], ["0 RAISED", "1 ESCALATED"]),
+    ],
 )
-def test_alerts_open_and_close_alternately_and_escalate_only_between(
-    steps: list[tuple[Decimal, bool]], after: int, recover: int, warnings: bool
-) -> None:
+def test_each_side_of_a_band_has_its_own_edges(drifts: list[str], told: list[str]) -> None:
+    assert Watch(Policy(default_band=LOPSIDED)).hours(drifts) == told
+
+
+def price_path(made: random.Random) -> list[tuple[Decimal, bool]]:
+    """Walk through all levels on both sides, by steps as small as a tenth of a point and now and then by a leap."""
+    drift, steps = 0, []
+    for _ in range(60):
+        drift += made.choice([-1, 1]) * made.choice([1, 2, 5, 10, 30, 100])
+        drift = max(-200, min(200, drift))
+        steps.append((Decimal(drift).scaleb(-1), made.random() < 0.3))
+    return steps
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_alerts_open_and_close_alternately_and_escalate_only_between(seed: int) -> None:
+    made = random.Random(seed)
+    after, recover, warnings = made.randint(1, 3), made.randint(1, 3), made.random() < 0.5
+    steps = price_path(made)
     policy = replace(FIVE, alert_after=after, recover_after=recover, alert_on_warning=warnings)
     watch = Watch(policy)
     is_open, escalations, peak = False, 0, 0
@@ -494,15 +533,12 @@ def _assert_edges_lie_within_each_other(state: SleeveState) -> None:
     assert list(outer) == sorted(outer, reverse=True)
 
 
-@PROPERTY
-@given(
-    st.lists(st.sampled_from(["0", "3.6", "4", "4.5", "4.9", "5", "5.1", "9", "9.5", "10.1"]), max_size=30),
-    st.integers(1, 3),
-    st.integers(1, 3),
-    st.booleans(),
-)
-def test_hours_decide_as_the_definition_says(drifts: list[str], after: int, recover: int, warnings: bool) -> None:
+@pytest.mark.parametrize("seed", range(60))
+def test_hours_decide_as_the_definition_says(seed: int) -> None:
     """Each edge by itself, from the whole series: in once p hours running reached it, out once q were at 0.9 of it."""
+    made = random.Random(seed)
+    after, recover, warnings = made.randint(1, 3), made.randint(1, 3), made.random() < 0.5
+    drifts = made.choices(["0", "3.6", "4", "4.5", "4.9", "5", "5.1", "9", "9.5", "10.1"], k=40)
     edges = [Decimal(4), Decimal(5), Decimal(10)]
     expected, inside, peak = [], [True] * 3, 0
     for hour in range(len(drifts)):

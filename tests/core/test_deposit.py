@@ -11,10 +11,11 @@ from app.core import deposit
 from app.core.deposit import Deposit
 from app.core.drift import DriftStatus, Entry, Report, Snapshot, measure
 from app.core.money import exactly, plain
+from app.core.optimize.allocate import PlanScope
 from app.core.policy import Policy
 from app.core.portfolio import Account, TaxLot
 from app.core.targets import CASH, TargetDraft
-from tests.builders import LONG_AGO, absolute, sleeve, snapshot, statuses
+from tests.builders import LONG_AGO, absolute, propose, sleeve, snapshot, statuses
 from tests.core.samples import PROPERTY, decimals, ledgers, policies, prices_of, targets
 
 HALVES: dict[str, str | TargetDraft] = {"A": "50", "B": "50"}
@@ -74,6 +75,44 @@ def test_no_deposit_is_told_where_numbers_cannot_be_trusted() -> None:
     assert deposit.to_target(logged) is None
 
 
+@pytest.mark.parametrize(
+    ("held", "to_band", "to_target"),
+    [
+        ("50 A @ 1, 50 EUR cash", "0: ", "0: "),
+        # The euros are 60 % of 100 and may be 55: 60 / 0.55 = 109.0909..., and all of what comes in is for A.
+        ("40 A @ 1, 60 EUR cash", "9.0909091: 9.0909091 A", "20: 20 A"),
+        # 30 of the dollars may go, the euros stay.
+        ("30 A @ 1, 40 EUR cash, 30 cash", "0: 20 A", "0: 20 A"),
+        ("30 A @ 1, 60 EUR cash, 10 cash", "9.0909091: 19.0909091 A", "20: 30 A"),
+    ],
+)
+def test_cash_in_other_currencies_counts_in_its_sleeve_and_buys_nothing(
+    held: str, to_band: str, to_target: str
+) -> None:
+    wanted: dict[str, str | TargetDraft] = {"A": "50", "CASH": "50"}
+    report = measure(snapshot(held, wanted, band=absolute("5"), rates={"EUR/USD": "1"}))
+    assert (told(deposit.to_band(report)), told(deposit.to_target(report))) == (to_band, to_target)
+
+
+def test_a_plan_by_the_distances_to_the_targets_needs_the_deposit_to_target() -> None:
+    """Sleeve A has the least band and a small gap: what is just enough for the bands must go there first."""
+    bands = {"A": ("11", "1"), "B": ("52", "3"), "C": ("35", "10"), "D": ("2", "5")}
+    wanted: dict[str, str | TargetDraft] = {
+        key: sleeve(percent, band=absolute(points)) for key, (percent, points) in bands.items()
+    }
+    start = snapshot("41 A @ 1, 99 B @ 1, 3 C @ 1, 35 D @ 1, 16 cash", wanted)
+    report = measure(start)
+    least = deposit.to_band(report)
+    assert least is not None
+    assert told(least) == "306: 9 A, 151 B, 162 C"
+    assert "BREACHED" not in statuses(measure(paid_in(start, report, least))).values()
+    by_distance = propose(start, PlanScope.CASH_FLOW, flow="306")
+    assert statuses(by_distance.after)["A"] == "BREACHED"
+    enough = deposit.to_target(report)
+    assert enough is not None
+    assert set(statuses(propose(start, PlanScope.CASH_FLOW, flow=plain(enough.amount)).after).values()) == {"WITHIN"}
+
+
 def test_the_cash_buffer_is_not_spent() -> None:
     policy = Policy(default_band=absolute("5"), cash_buffer=Decimal(5))
     report = measure(snapshot("70 A @ 1, 30 B @ 1, 10 cash", HALVES, policy=policy))
@@ -120,18 +159,27 @@ def paid_in(start: Snapshot, report: Report, found: Deposit) -> Snapshot:
     )
 
 
+def other_cash(start: Snapshot) -> Decimal:
+    """Return the cash that may be spent beside that of the first account, where purchases are booked here."""
+    return sum((account.cash.get("USD", Decimal(0)) for account in start.portfolio.accounts[1:]), Decimal(0))
+
+
 def does(report: Report, spans: dict[str, tuple[Decimal, Decimal]], amount: Fraction) -> bool:
     """Say whether any buying can place every sleeve within its span with this deposit, the cash there included."""
     assert report.base is not None
     assert report.deployable is not None
-    size = Fraction(report.base) + Fraction(report.deployable) + amount
+    kept = {entry.key: Fraction(entry.value) for entry in report.entries}
+    size = Fraction(report.base) + amount
+    if any(entry.key == CASH and entry.targeted for entry in report.entries):
+        kept[CASH] -= Fraction(report.deployable)
+    else:
+        size += Fraction(report.deployable)
     needed = Fraction(0)
-    for entry in report.entries:
-        low, high = (Fraction(edge) / 100 * size for edge in spans[entry.key])
-        spent = entry.key == CASH and entry.targeted
-        if not spent and Fraction(entry.value) > high:
+    for key, worth in kept.items():
+        low, high = (Fraction(edge) / 100 * size for edge in spans[key])
+        if worth > high:
             return False
-        needed += low if spent else max(low, Fraction(entry.value))
+        needed += max(low, worth)
     return needed <= size
 
 
@@ -143,11 +191,13 @@ def spans_of(report: Report, *, to_target: bool) -> dict[str, tuple[Decimal, Dec
 
 
 @PROPERTY
-@given(ledgers(), targets(), policies(free=True), decimals("0", "20", 2))
+@given(ledgers(), targets(), policies(free=True), decimals("0", "20", 2), decimals("0", "9000", 2))
 def test_a_deposit_brings_it_back_and_a_smaller_one_does_not(
-    ledger: dict[str, str], wanted: dict[str, str | TargetDraft], policy: Policy, buffer: Decimal
+    ledger: dict[str, str], wanted: dict[str, str | TargetDraft], policy: Policy, buffer: Decimal, foreign: Decimal
 ) -> None:
-    start = snapshot(ledger, wanted, policy=replace(policy, cash_buffer=buffer), prices=prices_of(ledger))
+    rules = replace(policy, cash_buffer=buffer)
+    held = {**ledger, "abroad": f"{foreign:f} EUR cash"}
+    start = snapshot(held, wanted, policy=rules, prices=prices_of(ledger), rates={"EUR/USD": "1.07"})
     report = measure(start)
     for found, to_target in ((deposit.to_band(report), False), (deposit.to_target(report), True)):
         spans = spans_of(report, to_target=to_target)
@@ -158,7 +208,9 @@ def test_a_deposit_brings_it_back_and_a_smaller_one_does_not(
         assert does(report, spans, Fraction(found.amount))
         less = Fraction(found.amount) * (1 - Fraction(1, 10**6)) - Fraction(2, 10**8)
         assert less < 0 or not does(report, spans, less)
-        after = measure(paid_in(start, report, found))
+        paid = paid_in(start, report, found)
+        assert paid.portfolio.accounts[0].cash["USD"] + other_cash(paid) >= 0
+        after = measure(paid)
         assert "BREACHED" not in statuses(after).values()
         assert after.base is not None
         if to_target:

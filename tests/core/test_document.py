@@ -177,6 +177,10 @@ def test_bands(written: object, band: Band) -> None:
         ("assets.1.price", "0", "assets.1.price", "price is 0; it must be more"),
         ("assets.1.pricedAt", "today", "assets.1.pricedAt", "pricedAt must be a UTC time such as 2026-11-22T06:00:00Z, "
          "not 'today'"),
+        ("assets.1.pricedAt", "2024-01-01T09:00:00+01:00", "assets.1.pricedAt",
+         "pricedAt must be a UTC time such as 2026-11-22T06:00:00Z, not '2024-01-01T09:00:00+01:00'"),
+        ("asOf", "2024-01-01T09:00:00 Europe/Berlin", "asOf",
+         "asOf must be a UTC time such as 2026-11-22T06:00:00Z, not '2024-01-01T09:00:00 Europe/Berlin'"),
         ("assets.1.symbol", "A", "assets.1", "asset A:USD: is given twice"),
         ("assets.1.venu", "X", "assets.1", "there is no field 'venu' here"),
         ("assets.1.tradable", 1, "assets.1.tradable", "must be true or false, not '1'"),

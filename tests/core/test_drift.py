@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from app.core.bands import BandKind, Side, two_sided
 from app.core.drift import DriftStatus, Report, measure
 from app.core.money import plain
 from app.core.policy import Policy
@@ -46,6 +47,28 @@ def test_status_around_the_edges(a: str, b: str, status: str) -> None:
     assert statuses(report) == {"A": status, "B": status}
     assert report.status.value == status
     assert report.breaches == (2 if status == "BREACHED" else 0)
+
+
+@pytest.mark.parametrize(
+    ("a", "status", "used"),
+    [
+        ("58", "WARNING", "100"),  # 8 above is the edge
+        ("58.000001", "BREACHED", "100.000012"),
+        ("56.4", "WARNING", "80"),
+        ("56", "WITHIN", "75"),
+        ("48", "WARNING", "100"),  # 2 below is the edge
+        ("47.999999", "BREACHED", "100.00005"),
+        ("48.5", "WITHIN", "75"),
+        ("50", "WITHIN", "0"),
+    ],
+)
+def test_each_side_of_a_band_is_judged_by_its_own_width(a: str, status: str, used: str) -> None:
+    below, above = (Side(BandKind.ABSOLUTE, absolute=Decimal(points)) for points in (2, 8))
+    rest = plain(100 - Decimal(a))
+    wanted = {"A": sleeve("50", band=two_sided(below, above)), "B": sleeve("50", band=absolute("50"))}
+    entry = measure(snapshot(f"{a} A @ 1, {rest} B @ 1", wanted)).entries[0]
+    assert written(entry.lower, entry.upper) == ["48", "58"]
+    assert (entry.status.value, written(entry.band_used)) == (status, [used])
 
 
 def test_a_breach_too_small_to_show_is_still_a_breach() -> None:

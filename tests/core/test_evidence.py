@@ -4,12 +4,14 @@ from decimal import Decimal
 
 import pytest
 
-from app.core.bands import Band, BandKind, Evidence, SideCosts, work_out
+from app.core.bands import SMART, Band, BandKind, Evidence, SideCosts, work_out
 from app.core.costs import Costs
 from app.core.drift import bands_of, measure
 from app.core.optimize.allocate import PlanScope
 from app.core.policy import LotMethod, Policy
-from tests.builders import asset, propose, sleeve, snapshot
+from app.core.portfolio import AssetClass
+from app.core.targets import TargetDraft
+from tests.builders import asset, moving_band, propose, sleeve, snapshot
 
 COST = Band(BandKind.COST)
 SPREAD = Costs(half_spread=Decimal("0.0005"))
@@ -81,3 +83,19 @@ def test_a_portfolio_that_is_all_cash_is_planned_with_the_same_bands() -> None:
     }
     plan = propose(start, PlanScope.FULL)
     assert "band 57.948029 to 62.051971 %" in plan.trades[0].explanation
+
+
+@pytest.mark.parametrize("band", [COST, moving_band()])
+def test_where_there_can_be_no_evidence_the_sentence_says_why(band: Band) -> None:
+    """Cash, and a class of which nothing is held: no history and no costs would ever change that."""
+    wanted: dict[str, str | TargetDraft] = {"A": "50", "Bonds": sleeve("20", of=AssetClass.BOND), "CASH": "30"}
+    start = snapshot("50 A @ 1, 50 cash", wanted, band=band, assets=[asset("A", costs=SPREAD)])
+    _, bonds, cash = measure(start).entries
+    smart = work_out(SMART, Decimal(20)).why
+    assert (
+        bonds.why == f"The sleeve names only a class and holds nothing of it yet, so the SMART band stands in: {smart}"
+    )
+    smart = work_out(SMART, Decimal(30)).why
+    assert cash.why == f"Cash is taken to have neither risk nor costs of trading, so the SMART band stands in: {smart}"
+    assert (cash.width.down, bonds.width.up) == (Decimal(5), Decimal(5))
+    assert (cash.volatility, bonds.volatility) == (None, None)

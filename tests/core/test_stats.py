@@ -108,6 +108,11 @@ def test_what_is_wanted_and_not_held_counts_by_its_first_asset_and_cash_has_no_r
     )
 
 
+def test_what_is_all_cash_and_wanted_so_does_not_stray() -> None:
+    for wanted in ({"CASH": "100"}, {"A": "0", "CASH": "100"}):
+        assert measure(snapshot("50 cash", dict(wanted), prices={"A": "1"}), tracking=True).tracking_error == 0
+
+
 def test_volatility_is_in_the_base_currency() -> None:
     """A price in euro that stands still moves as the euro does, whichever way round the rate is quoted."""
     for pair, rate in (("EUR/USD", "2"), ("USD/EUR", "0.5")):

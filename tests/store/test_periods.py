@@ -70,6 +70,36 @@ async def test_a_week_is_put_together_from_days_that_are_kept_and_hours_that_are
 
 
 @pytest.mark.parametrize(
+    ("first", "days", "weeks"),
+    [
+        # 29 December 2024 is a Sunday: the week of the 30th is the first of 2025.
+        ("2024-12-29", ["01-01", "12-31", "12-30", "12-29"], {"12-30": 3, "12-23": 1}),
+        # A leap day has a day of its own, within the week that begins on Monday the 26th.
+        ("2024-02-28", ["03-02", "03-01", "02-29", "02-28"], {"02-26": 4}),
+        # In Europe this Sunday has 23 hours, and the one of October 25; in UTC every day has 24.
+        ("2024-03-30", ["04-02", "04-01", "03-31", "03-30"], {"04-01": 2, "03-25": 2}),
+        ("2024-10-26", ["10-29", "10-28", "10-27", "10-26"], {"10-28": 2, "10-21": 2}),
+    ],
+)
+async def test_days_and_weeks_are_those_of_utc_over_year_ends_leap_days_and_summer_time(
+    world: World, first: str, days: list[str], weeks: dict[str, int]
+) -> None:
+    row = await portfolio(world)
+    await write(world, {row: hours(f"{first} 00:00", ("." * 12 + "+" * 12) * 4)}, "3" + " 0" * 95)
+    for today in (first, "2026-01-01"):
+        await roll_up(world, today)
+        drifts = [f"0 0..{3 if day == days[-1] else 0}" for day in days]
+        counts = [f"{day} 00:00 24/0/12 BREACHED BREACHED" for day in days]
+        found = [line.split() for line in await lines(world, row, Resolution.DAY)]
+        assert [" ".join(words[:5]) for words in found] == counts
+        assert [" ".join(words[6:]) for words in found] == drifts
+        found = [line.split() for line in await lines(world, row, Resolution.WEEK)]
+        assert [" ".join(words[:3]) for words in found] == [
+            f"{monday} 00:00 {24 * count}/0/{12 * count}" for monday, count in weeks.items()
+        ]
+
+
+@pytest.mark.parametrize(
     ("resolution", "starts"),
     [
         (Resolution.RAW, ["07-01 02:00", "07-01 00:00", "06-30 23:00", "05-31 10:00"]),

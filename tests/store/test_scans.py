@@ -36,8 +36,9 @@ async def measure(world: World, bucket: datetime, number: int, *, fail: bool = F
         if not await scans.claim_chunk(tx, bucket, number, AS_OF):
             return False
         await logs.scan_write_logs(tx, bucket, measured)
-        breached = sum(report.breaches > 0 for _, report in measured)
-        await scans.finish_chunk(tx, bucket, number, scanned=len(measured), breached=breached, alerts=0, failed=0)
+        statuses = [report.status.value for _, report in measured]
+        counts = {"stale": statuses.count("DATA_STALE"), "breached": statuses.count("BREACHED")}
+        await scans.finish_chunk(tx, bucket, number, scanned=len(measured), **counts, alerts=0, failed=0)
         if fail:
             raise ZeroDivisionError
     return True

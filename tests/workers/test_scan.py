@@ -142,6 +142,18 @@ async def test_a_paused_portfolio_is_not_measured(services: Services, world: Wor
     assert await world.sql("SELECT count(*) FROM drift_logs WHERE portfolio_id = $1", row) == 0
 
 
+async def test_a_portfolio_whose_prices_are_too_old_is_stale_and_not_out_of_band(
+    services: Services, world: World
+) -> None:
+    await keep(world)
+    await later(services, timedelta(days=5))
+    await scan.scan_tick({"services": services})
+    await scan.scan_chunk({"services": services}, write_instant(AS_OF + timedelta(days=5)), 0)
+    run = (await runs(services))[0]
+    assert (run.status.value, run.scanned, run.stale, run.breached) == ("DONE", 1, 1, 0)
+    assert await world.sql("SELECT breaches FROM drift_logs") == 1  # what it would be at the old prices
+
+
 async def test_a_bucket_that_comes_late_is_logged_and_alerts_nobody(services: Services, world: World) -> None:
     await keep(world)
     await scan.scan_tick({"services": services})
