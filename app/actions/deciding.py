@@ -1,5 +1,6 @@
 """What a scan and a price tick have in common: measure, decide, save, tell."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,7 @@ from app.core import drift
 from app.core.alerts import AlertEventKind, SleeveState
 from app.core.drift import Report
 from app.core.errors import SteelyardError
-from app.store import alerts
+from app.store import alerts, reading, ticks
 from app.store.alerts import Decided
 from app.store.db import Tx
 
@@ -48,6 +49,13 @@ def measure_all(loaded: Sequence[Loaded], *, tracking: bool = False) -> list[Mea
     return measured
 
 
+async def measure_now(tx: Tx, portfolio_row_ids: Sequence[int], as_of: datetime) -> list[Measured]:
+    """Measure portfolios as they are by now, at the latest prices, whose locks the caller holds."""
+    loaded = await reading.scan_snapshots_now(tx, portfolio_row_ids, as_of)
+    await ticks.scan_note_decisions(tx, portfolio_row_ids)
+    return await asyncio.to_thread(measure_all, loaded)
+
+
 async def decide(
     tx: Tx,
     measured: Sequence[Measured],
@@ -58,8 +66,13 @@ async def decide(
 ) -> list[Told]:
     """Decide about measured portfolios, whose states were loaded in this transaction, and save what was decided.
 
-    `bucket` is None for a price tick. What cannot be decided about is left as it is.
+    `bucket` is None for a price tick. What somebody has changed since it was read is measured again, lest an alert were
+    raised by targets or holdings of before. What cannot be decided about is left as it is.
     """
+    changed = await reading.scan_changed(tx, [one for one, _ in measured])
+    if changed:
+        newer = {one.row.id: (one, report) for one, report in await measure_now(tx, changed, now)}
+        measured = [newer.get(one.row.id, (one, report)) for one, report in measured]
     decided = []
     for one, report in measured:
         try:

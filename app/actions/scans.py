@@ -9,7 +9,7 @@ import structlog
 
 from app.actions import alerts as alert_actions
 from app.actions.access import domain_now
-from app.actions.deciding import Measured, Told, decide, measure_all, tell
+from app.actions.deciding import Measured, Told, decide, measure_all, measure_now, tell
 from app.actions.live import Hub
 from app.actions.pages import Page, key_of, page_of
 from app.bus.jobs import SCAN_CHUNK
@@ -180,15 +180,9 @@ async def _decide(tx: Tx, chunk: Chunk, measured: Sequence[Measured]) -> list[To
     ticked = await ticks.scan_decided_since(tx, [one.row.id for one, _ in measured], chunk.xid)
     reports = [(one, report) for one, report in measured if one.row.id not in overtaken]
     if ticked:
-        newer = {one.row.id: (one, report) for one, report in await _measure_now(tx, ticked, chunk.as_of)}
+        newer = {one.row.id: (one, report) for one, report in await measure_now(tx, ticked, chunk.as_of)}
         reports = [newer.get(one.row.id, (one, report)) for one, report in reports]
     return await decide(tx, reports, states, bucket=chunk.bucket, now=chunk.as_of)
-
-
-async def _measure_now(tx: Tx, portfolio_row_ids: Sequence[int], as_of: datetime) -> list[Measured]:
-    loaded = await reading.scan_snapshots_now(tx, portfolio_row_ids, as_of)
-    await ticks.scan_note_decisions(tx, portfolio_row_ids)
-    return await asyncio.to_thread(measure_all, loaded)
 
 
 async def _begin(services: Services, bucket: datetime) -> None:

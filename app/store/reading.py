@@ -82,6 +82,24 @@ async def scan_snapshots_now(tx: Tx, portfolio_row_ids: Sequence[int], as_of: da
     return await _with_closes(tx, await _load(tx, heads, as_of, _LATEST))
 
 
+async def scan_changed(tx: Tx, loaded: Sequence[Loaded]) -> list[int]:
+    """Return those of portfolios, by row, that are no longer as they were read; the caller holds their locks.
+
+    Whatever changes holdings, policy or status moves the version of the portfolio; targets have their own.
+    """
+    rows = await tx.fetch(
+        """
+        SELECT p.id FROM unnest($1::bigint[], $2::int[], $3::int[]) AS r (id, version, targets_version)
+        JOIN portfolios p USING (id) LEFT JOIN target_versions t ON t.id = p.targets_id
+        WHERE p.version <> r.version OR coalesce(t.version, 0) <> r.targets_version ORDER BY p.id
+        """,
+        [one.row.id for one in loaded],
+        [one.row.version for one in loaded],
+        [one.row.targets_version for one in loaded],
+    )
+    return [row["id"] for row in rows]
+
+
 async def _load(
     tx: Tx, heads: Sequence[asyncpg.Record], as_of: datetime, prices: str, *price_arguments: object
 ) -> list[Loaded]:

@@ -34,7 +34,7 @@ CREATE = ENTER + 35
 IMPORT = ENTER + 29
 PRICES = ENTER + 2
 # As it raises alerts: two of these look for portfolios that a plan is to be proposed for.
-SCAN_CHUNK = 26
+SCAN_CHUNK = 27
 
 
 @dataclass(frozen=True)

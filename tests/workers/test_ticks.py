@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from app.actions import market, scans, ticks
+from app.actions import market, scans, targets, ticks
 from app.actions.market import PriceDraft
 from app.context import OPERATOR, Context, Services
 from app.core.portfolio import AssetClass
 from app.core.scalars import write_instant
+from app.core.targets import TargetDraft
 from app.store import alerts
 from app.store import ticks as rows
 from app.store.db import Tx
@@ -271,6 +272,35 @@ async def test_a_pass_comes_to_its_end_though_scans_begin_all_the_time(
     async with asyncio.timeout(10):
         assert await ticks.run(services) == 1
     assert await kinds(world) == ["RAISED"]
+
+
+@pytest.mark.parametrize("scan", [False, True], ids=["tick", "scan"])
+async def test_targets_that_are_set_while_it_is_measured_are_those_that_count(
+    services: Services, world: World, operator: Context, alice: Context, monkeypatch: pytest.MonkeyPatch, scan: bool
+) -> None:
+    """By the targets of before AAPL were breached, and nobody would look again before the next scan."""
+    portfolio_id = await keep(world, "100")
+    await settle(services)
+    take_turn, now_right = (
+        alerts.scan_take_turn,
+        [TargetDraft(Decimal(69), "AAPL", ("AAPL",)), TargetDraft(Decimal(31), "BND", ("BND",))],
+    )
+
+    async def set_first(tx: Tx, rows: Sequence[int]) -> None:
+        if now_right:
+            await targets.set_targets(alice, portfolio_id, now_right, expected=None, note=None, dry_run=False)
+            now_right.clear()
+        await take_turn(tx, rows)
+
+    monkeypatch.setattr(alerts, "scan_take_turn", set_first)
+    await record(operator, AAPL="150")
+    if scan:
+        await scans.tick(services)
+        await scans.measure_chunk(services, write_instant(AS_OF), 0)
+    else:
+        await ticks.run(services)
+    assert not now_right
+    assert await kinds(world) == []
 
 
 async def test_after_a_restore_of_a_dump_every_price_is_looked_at_again(services: Services, world: World) -> None:
