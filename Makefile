@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps
 
+# Two processes, as most tests wait for servers and clocks; a folder of tests stays in one of them.
+SUITE := $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
+
 .PHONY: install demo test check bench lock clean
 
 install: .venv/.installed
@@ -11,14 +14,14 @@ demo: install
 	@$(BIN)/python -m app demo
 
 test: .venv/.tools
-	$(BIN)/python -m pytest -q
+	$(SUITE)
 
 check: .venv/.tools
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q
+	$(SUITE)
 
 bench: .venv/.tools
 	$(BIN)/python -m tests.bench

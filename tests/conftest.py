@@ -22,6 +22,15 @@ from app.settings import Settings
 _numbers = itertools.count(1)
 
 MEMORY_BYTES = 4 * 1024**3
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a folder together when several processes share the run: each has servers of its own, and the
+    tests of a folder, one clock.
+    """
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(HERE).parts[0]))
 
 
 @cache
