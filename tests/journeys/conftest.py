@@ -45,7 +45,8 @@ def steelyard(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture(scope="package")
 def the_fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fragile]:
-    with temporary_folder() as folder, Servers(embedded_settings(folder), fsync=False) as servers:
+    # With every commit on the disk, as in production: without, a killed PostgreSQL forgets the last of them.
+    with temporary_folder() as folder, Servers(embedded_settings(folder)) as servers:
         asyncio.run(db.migrate(servers.endpoints.migrate_database_url))
         steelyard = Steelyard(
             servers.endpoints,
