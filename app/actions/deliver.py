@@ -14,7 +14,7 @@ import structlog
 
 from app.actions import notices, relay
 from app.actions.codes import digest_of, new_code
-from app.actions.waking import woken
+from app.actions.waking import PENDING_S, woken
 from app.context import Services, wall_now
 from app.core.hooks import GIVE_UP_S, HookEvent, HookKind, retry_after_ms
 from app.courier import mail, webhooks
@@ -28,8 +28,6 @@ SENDS_MAX: Final = 20
 """Messages that one worker has on their way at once."""
 FAILING_MAX: Final = 10
 """So many of them may be to hooks that nothing reached the last time, lest those that hang hold up the others."""
-PENDING_S: Final = 0.02
-"""An event whose commit waits for an older transaction is looked for again after this long."""
 STOP_S: Final = 2.0
 """How long messages that are on their way are waited for when the worker stops; the rest is sent again by another."""
 NO_MAIL: Final = "no mail server is set: STEELYARD_SMTP_URL and STEELYARD_MAIL_FROM are needed to send e-mail"

@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from app.actions.waking import woken
+from app.actions.waking import PENDING_S, woken
 from app.context import Services
 from app.core.errors import InvalidInput
 from app.core.scalars import write_instant
@@ -21,8 +21,6 @@ from app.store.db import StoreUnavailable
 from app.store.events import Event
 
 PAGE: Final = 100
-PENDING_S: Final = 0.02
-"""An event whose commit waits for an older transaction is looked for again after this long."""
 BEGIN_ANEW: Final = "read the alerts once and subscribe with a driftAlertsCursor taken before"
 
 log = structlog.get_logger(__name__)

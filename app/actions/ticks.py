@@ -7,6 +7,7 @@ from typing import Final
 from app.actions import alerts as alert_actions
 from app.actions.access import domain_now
 from app.actions.deciding import Told, decide, measure_all, tell
+from app.actions.waking import PENDING_S
 from app.bus.jobs import PRICES_TICK
 from app.context import Services
 from app.store import alerts, reading, ticks
@@ -14,9 +15,8 @@ from app.store.ticks import Moved, Pass
 
 RUN_S: Final = 60.0
 """A job goes on for so long, far less than it may; the sweeper asks for another when there is more."""
-PENDING_S: Final = 0.02
 PENDING_MAX: Final = 100
-"""A price whose commit waits for an older transaction is looked for again so often, every so long."""
+"""A price whose commit waits for an older transaction is looked for again so often."""
 TOUCHED_MAX: Final = 20_000
 """So many portfolios are looked up at once; they are decided about by the pages of a scan's chunk."""
 

@@ -2,6 +2,10 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Final
+
+PENDING_S: Final = 0.02
+"""What is committed but waits for an older transaction to end is looked for again after this long."""
 
 
 async def woken(event: asyncio.Event, wait_s: float) -> None:

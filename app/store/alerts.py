@@ -41,24 +41,12 @@ async def scan_take_turn(tx: Tx, portfolio_row_ids: Sequence[int]) -> None:
     await turns.scan_take_turns(tx, turns.PORTFOLIO, portfolio_row_ids)
 
 
-async def load_states(owner_id: int, tx: Tx, portfolio_row_id: int) -> dict[str, SleeveState]:
-    """Return what is remembered of a portfolio's sleeves, and lock the portfolio so that it stays true."""
-    lock = "SELECT id FROM portfolios WHERE owner_id = $1 AND id = $2 FOR NO KEY UPDATE"
-    if await tx.value(lock, owner_id, portfolio_row_id) is None:
-        return {}
-    return (await _states(tx, [portfolio_row_id])).get(portfolio_row_id, {})
+_STATE: Final = "level, peak, runs, bucket, told_at, acknowledged, snoozed_until, symbols"
 
 
 async def scan_states(tx: Tx, portfolio_row_ids: Sequence[int]) -> dict[int, dict[str, SleeveState]]:
     """Return what is remembered of portfolios of any owner, by row, and lock them in the order of rows."""
     await tx.execute("SELECT FROM portfolios WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", portfolio_row_ids)
-    return await _states(tx, portfolio_row_ids)
-
-
-_STATE: Final = "level, peak, runs, bucket, told_at, acknowledged, snoozed_until, symbols"
-
-
-async def _states(tx: Tx, portfolio_row_ids: Sequence[int]) -> dict[int, dict[str, SleeveState]]:
     rows = await tx.fetch(
         f"SELECT portfolio_id, key, {_STATE} FROM drift_states WHERE portfolio_id = ANY ($1)", portfolio_row_ids
     )
@@ -75,13 +63,6 @@ async def _states(tx: Tx, portfolio_row_ids: Sequence[int]) -> dict[int, dict[st
             tuple(row["symbols"]),
         )
     return found
-
-
-async def save_decision(
-    owner_id: int, tx: Tx, portfolio_row_id: int, decision: Decision, *, now: datetime, new_uuid: Callable[[], UUID]
-) -> int:
-    """Write what was decided about one portfolio, whose states were loaded in this transaction; see below."""
-    return await scan_save_decisions(tx, [Decided(owner_id, portfolio_row_id, decision)], now=now, new_uuid=new_uuid)
 
 
 async def scan_save_decisions(

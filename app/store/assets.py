@@ -24,7 +24,6 @@ COLUMNS: Final = """
     trim_scale(a.half_spread) AS half_spread
 """
 PRICE_COLUMNS: Final = "trim_scale(p.price) AS price, p.priced_at, p.source"
-HISTORY_MAX: Final = 20_000  # rows of price history in one answer: eighty years of days
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,18 +226,3 @@ async def load_latest_prices(tx: Tx, asset_ids: Sequence[str]) -> dict[str, Pric
     return {
         ids.encode(ids.ASSET, row["public_id"]): Price(row["price"], row["priced_at"], row["source"]) for row in rows
     }
-
-
-async def load_price_history(tx: Tx, asset_id: str, since: datetime) -> list[Price]:
-    """Return the prices of an asset from `since` on, oldest first, at most `HISTORY_MAX`."""
-    rows = await tx.fetch(
-        f"""
-        SELECT {PRICE_COLUMNS} FROM price_history p
-        WHERE asset_id = (SELECT id FROM assets WHERE public_id = $1) AND priced_at >= $2
-        ORDER BY priced_at LIMIT $3
-        """,
-        ids.decode(ids.ASSET, asset_id),
-        since,
-        HISTORY_MAX,
-    )
-    return [Price(row["price"], row["priced_at"], row["source"]) for row in rows]

@@ -15,7 +15,7 @@ from app.core.portfolio import PortfolioStatus
 from app.store import alerts, events, outages, portfolios
 from app.store.alerts import Alert
 from tests.builders import AS_OF, absolute, snapshot
-from tests.store.world import World, new_id
+from tests.store.world import World, new_id, save_decision
 
 HALF = {"AAPL": "50", "CASH": "50"}
 
@@ -27,12 +27,9 @@ async def decide(world: World, portfolio_id: str, met: asyncio.Barrier | None = 
     async with world.writing() as tx:
         if met:
             await met.wait()
-        if scan:
-            states = (await alerts.scan_states(tx, [loaded.row.id])).get(loaded.row.id, {})
-        else:
-            states = await alerts.load_states(world.owner_id, tx, loaded.row.id)
+        states = (await alerts.scan_states(tx, [loaded.row.id])).get(loaded.row.id, {})
         decision = core.decide(states, report, loaded.row.policy, AS_OF if scan else None)
-        return await alerts.save_decision(world.owner_id, tx, loaded.row.id, decision, now=AS_OF, new_uuid=new_uuid)
+        return await save_decision(world, tx, loaded.row.id, decision)
 
 
 async def told(world: World) -> list[tuple[AlertEventKind, Alert]]:
@@ -82,14 +79,11 @@ async def test_states_come_back_as_they_were_saved(world: World) -> None:
     }
     async with world.writing() as tx:
         decision = core.Decision(states, (), ())
-        await alerts.save_decision(world.owner_id, tx, kept.row.id, decision, now=AS_OF, new_uuid=new_uuid)
-        assert await alerts.load_states(world.owner_id, tx, kept.row.id) == states
+        await save_decision(world, tx, kept.row.id, decision)
+        assert await alerts.scan_states(tx, [kept.row.id]) == {kept.row.id: states}
         gone = core.Decision({"AAPL": SleeveState(2)}, ("CASH", core.DATA_KEY), ())
-        await alerts.save_decision(world.owner_id, tx, kept.row.id, gone, now=AS_OF, new_uuid=new_uuid)
+        await save_decision(world, tx, kept.row.id, gone)
         assert await alerts.scan_states(tx, [kept.row.id]) == {kept.row.id: {"AAPL": SleeveState(2)}}
-    bob = await world.other()
-    async with bob.writing() as tx:
-        assert await alerts.load_states(bob.owner_id, tx, kept.row.id) == {}
 
 
 @pytest.mark.parametrize("scans", [0, 4, 8])
@@ -149,7 +143,7 @@ async def snooze(world: World, alert_id: str, until: datetime | None) -> Alert:
 
 async def state_of(world: World, portfolio_row_id: int, key: str = "AAPL") -> SleeveState:
     async with world.writing() as tx:
-        return (await alerts.load_states(world.owner_id, tx, portfolio_row_id))[key]
+        return (await alerts.scan_states(tx, [portfolio_row_id]))[portfolio_row_id][key]
 
 
 async def test_what_a_person_says_of_an_alert_is_remembered_until_it_escalates(world: World) -> None:
@@ -196,10 +190,10 @@ async def test_a_reminder_is_written_with_how_it_stands_by_now(world: World) -> 
     await world.price("AAPL", "115")
     loaded = await world.find(kept.row.public_id, AS_OF + timedelta(hours=1))
     async with world.writing() as tx:
-        states = await alerts.load_states(world.owner_id, tx, loaded.row.id)
+        states = (await alerts.scan_states(tx, [loaded.row.id]))[loaded.row.id]
         decision = core.decide(states, drift.measure(loaded.snapshot), rules, None)
         now = loaded.snapshot.as_of
-        raised = await alerts.save_decision(world.owner_id, tx, loaded.row.id, decision, now=now, new_uuid=new_uuid)
+        raised = await save_decision(world, tx, loaded.row.id, decision, now)
     assert raised == 0
     (alert,) = (alert for alert in await listed(world) if alert.key == "AAPL")
     assert (alert.status, alert.raised_at, alert.reminded_at) == (AlertStatus.OPEN, AS_OF, now)

@@ -11,12 +11,13 @@ import asyncpg
 
 from app.context import new_uuid
 from app.core import ids
+from app.core.alerts import Decision
 from app.core.drift import Snapshot
 from app.core.money import MONEY_PLACES, round_half_even
 from app.core.portfolio import Account
 from app.core.targets import Target, Targets
 from app.embedded import Endpoints
-from app.store import assets, holdings, owners, portfolios, reading, targets
+from app.store import alerts, assets, holdings, owners, portfolios, reading, targets
 from app.store.assets import Quote
 from app.store.db import Store, Tx
 from app.store.reading import Loaded
@@ -150,3 +151,9 @@ def targets_with(wanted: Targets, known: Mapping[str, str]) -> Targets:
 
 def _target_with(entry: Target, known: Mapping[str, str]) -> Target:
     return replace(entry, assets=tuple(known[key] for key in entry.assets))
+
+
+async def save_decision(world: World, tx: Tx, portfolio_row_id: int, decision: Decision, now: datetime = AS_OF) -> int:
+    """Save what was decided about one portfolio, as a scan does for many."""
+    decided = [alerts.Decided(world.owner_id, portfolio_row_id, decision)]
+    return await alerts.scan_save_decisions(tx, decided, now=now, new_uuid=new_uuid)

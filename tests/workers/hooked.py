@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from app.actions import hooks
-from app.context import Context, Services, new_uuid
+from app.context import Context, Services
 from app.core.alerts import AlertEventKind, AlertKind, AlertSeverity, Decision, Transition
 from app.core.drift import measure
 from app.core.hooks import HookEvent
@@ -16,7 +16,7 @@ from app.store import alerts
 from app.store.hooks import Hook
 from app.store.reading import Loaded
 from tests.builders import AS_OF, absolute, sleeve, snapshot
-from tests.store.world import World
+from tests.store.world import World, save_decision
 from tests.support import until
 from workers.deliver import deliver_forever
 
@@ -71,7 +71,7 @@ async def tell(
     async with world.writing() as tx:
         await alerts.scan_take_turn(tx, [kept.row.id])
         decision = Decision({}, (), tuple(told))
-        await alerts.save_decision(world.owner_id, tx, kept.row.id, decision, now=now, new_uuid=new_uuid)
+        await save_decision(world, tx, kept.row.id, decision, now)
 
 
 async def rows(world: World, columns: str = "type, status, attempts") -> list[tuple[Any, ...]]:

@@ -6,14 +6,13 @@ from dataclasses import replace
 import asyncpg
 
 from app.actions import alerts, scans
-from app.context import Services, new_uuid
+from app.context import Services
 from app.core.alerts import DATA_KEY, Decision, SleeveState
 from app.core.scalars import write_instant
 from app.embedded import Endpoints
-from app.store.alerts import save_decision
 from app.store.db import Store
 from tests.builders import AS_OF
-from tests.store.world import World
+from tests.store.world import World, save_decision
 from tests.support import until
 from tests.workers.conftest import forget, keep, waiting
 from workers.sweep import sweep_forever
@@ -41,7 +40,7 @@ async def test_the_sweeper_raises_what_a_crash_left_once_no_scan_is_about_to(ser
     state = SleeveState(1, 1, told_at=AS_OF, symbols=("AAPL",))
     async with world.writing() as tx:
         decision = Decision({DATA_KEY: state}, (), ())
-        await save_decision(world.owner_id, tx, kept.row.id, decision, now=AS_OF, new_uuid=new_uuid)
+        await save_decision(world, tx, kept.row.id, decision)
     told = "SELECT count(*) FROM outbox WHERE topic = 'alert'"
     await alerts.sweep(services)
     assert await world.sql(told) == 0
