@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps
 
 # Two processes, as most tests wait for servers and clocks; a folder of tests stays in one of them.
-SUITE := $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
+SUITE := $(BIN)/python -m pytest -q -n 2 --no-loadscope-reorder
 
 .PHONY: install demo test check bench lock clean
 
