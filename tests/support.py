@@ -203,6 +203,18 @@ class Steelyard:
         await self.later()
         return await self.scan()
 
+    async def until_passed(self) -> float:
+        """Wait until no price waits to be looked at."""
+        waiting = """
+            SELECT count(*) FROM relay_cursors c
+            WHERE c.until IS NOT NULL OR EXISTS (SELECT FROM prices p WHERE p.xid >= c.xid)
+        """
+
+        async def passed() -> bool:
+            return await self.rows(waiting) == [(0,)]
+
+        return await until(passed, 30)
+
     async def cursor(self) -> str:
         """Return a cursor that lies between everything until now and everything from now on."""
         async with self.services() as services, services.store.shared() as tx:

@@ -16,9 +16,10 @@ from typing import Final
 
 import asyncpg
 
-from app.actions import scans
+from app.actions import scans, ticks
 from app.actions.access import domain_now
-from app.context import wall_now
+from app.context import Services, wall_now
+from app.core.scalars import write_instant
 from app.embedded import Servers
 from app.store import assets
 from app.store.assets import Quote
@@ -49,11 +50,20 @@ class Fragile:
         ]
         creations = [self.owner.create(accounts=[{"lots": lots}], targets=targets) for _ in range(PORTFOLIOS)]
         await asyncio.gather(*creations)
+        # So that no worker that starts has prices to pass, or an hour to scan, beside those of the test.
+        async with self.steelyard.services() as services:
+            await ticks.run(services)
+            bucket = await scans.tick(services)
+            assert bucket
+            await self.measure(services, bucket)
 
     def worker(self) -> Child:
-        """Return the worker that runs, or start one."""
+        """Return the only worker that runs; where there is none, or more than one, start one that is."""
         running = [worker for worker in self.steelyard.workers if worker.running]
-        return running[0] if running else self.steelyard.work("light")
+        if len(running) == 1:
+            return running[0]
+        self.dismiss()
+        return self.steelyard.work("light")
 
     def dismiss(self) -> None:
         """End all workers at once."""
@@ -71,22 +81,30 @@ class Fragile:
         async with self.steelyard.services() as services:
             return await domain_now(services)
 
-    async def move_price(self, *, ticks: bool = False) -> None:
-        """Move the price across the band. Without `ticks` only a scan finds out: the price counts as looked at."""
+    async def move_price(self, *, ticked: bool = False) -> None:
+        """Move the price across the band. Unless it is to be `ticked`, only a scan finds out: it counts as looked at.
+
+        A pass that is under way then finds that somebody has moved on: it would take the cursor back to before.
+        """
         self.raised = not self.raised
         price = "150" if self.raised else "100"
-        if ticks:
+        if ticked:
             await self.steelyard.operator.record({"STOCK": price})
             return
         async with self.steelyard.services() as services, services.store.shared() as tx:
             stock = (await assets.load_assets_by_symbol(tx, ["STOCK"]))["STOCK"]
             now = (await read_clock(tx)).at(wall_now())
             await assets.record_prices(tx, [Quote(stock.id, Decimal(price), now, "test")], now)
-            await tx.execute("UPDATE relay_cursors SET xid = (pg_current_xact_id()::text::bigint + 1)::text::xid8")
+            after = "(pg_current_xact_id()::text::bigint + 1)::text::xid8"
+            await tx.execute(f"UPDATE relay_cursors SET xid = {after}, until = NULL, after_id = 0")
 
     async def open_scan(self) -> datetime:
         """Move the price, and the clock by an hour; open the scan and return its bucket."""
         await self.move_price()
+        return await self.next_hour()
+
+    async def next_hour(self) -> datetime:
+        """Move the clock by an hour, open the scan and return its bucket."""
         async with self.steelyard.services() as services:
             await later(services)
             await scans.tick(services)
@@ -98,11 +116,13 @@ class Fragile:
     async def held_in_mid_scan(self) -> AsyncIterator[datetime]:
         """Open a scan that gets as far as a portfolio which somebody holds, and let go of it in the end.
 
-        The worker waits for the portfolio inside the transaction that marks and writes its chunk.
+        The worker waits for the portfolio inside the transaction that marks and writes its chunk. The price has moved
+        before that: a pass that is under way holds the cursor while it waits for a portfolio.
         """
+        await self.move_price()
         held = await self._hold()
         try:
-            bucket = await self.open_scan()
+            bucket = await self.next_hour()
             await until(self._somebody_waits)
             assert 0 < await self.chunks_done(bucket) < PORTFOLIOS
             yield bucket
@@ -118,7 +138,7 @@ class Fragile:
         It is recorded before that: prices are passed in the order of commits, behind whoever began before them.
         """
         with self.steelyard.standstill():
-            await self.move_price(ticks=True)
+            await self.move_price(ticked=True)
             held = await self._hold()
         try:
             await until(self._somebody_waits)
@@ -143,6 +163,11 @@ class Fragile:
         """
         return await self.steelyard.rows(waiting) == [(1,)]
 
+    async def measure(self, services: Services, bucket: datetime) -> None:
+        """Measure all chunks of a scan in the test's own process."""
+        for number in range(PORTFOLIOS):
+            await scans.measure_chunk(services, write_instant(bucket), number)
+
     async def chunks_done(self, bucket: datetime) -> int:
         statement = "SELECT count(*) FROM scan_chunks WHERE bucket = $1 AND done_at IS NOT NULL"
         [(done,)] = await self.steelyard.rows(statement, bucket)
@@ -154,18 +179,6 @@ class Fragile:
             return await self.steelyard.rows(statement, bucket) == [("DONE",)]
 
         return await until(ended, 30)
-
-    async def until_passed(self) -> float:
-        """Wait until no price waits to be looked at."""
-        waiting = """
-            SELECT count(*) FROM relay_cursors c
-            WHERE c.until IS NOT NULL OR EXISTS (SELECT FROM prices p WHERE p.xid >= c.xid)
-        """
-
-        async def passed() -> bool:
-            return await self.steelyard.rows(waiting) == [(0,)]
-
-        return await until(passed, 30)
 
     async def assert_each_portfolio_once(self, bucket: datetime) -> None:
         """Nothing lost, nothing doubled: one log, one event and one alert for each portfolio."""

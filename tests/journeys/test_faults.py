@@ -6,7 +6,6 @@ import httpx2
 import redis
 
 from app.actions import scans
-from app.core.scalars import write_instant
 from tests.journeys.fragile import GO_ON_S, PORTFOLIOS, Fragile
 from tests.support import later, until
 
@@ -30,8 +29,9 @@ async def test_the_scan_of_a_killed_worker_goes_on_with_another(fragile: Fragile
 
 
 async def test_a_worker_that_starts_after_the_only_one_was_killed_goes_on(fragile: Fragile) -> None:
+    worker = fragile.worker()
     async with fragile.held_in_mid_scan() as bucket:
-        fragile.worker().kill()
+        worker.kill()
     fragile.worker()
     assert await fragile.until_ended(bucket) < GO_ON_S
     await fragile.assert_each_portfolio_once(bucket)
@@ -91,14 +91,14 @@ async def test_a_worker_told_to_stop_ends_its_chunk_and_leaves_the_rest_to_anoth
 
 async def test_what_was_committed_is_told_though_its_worker_never_said_so(fragile: Fragile) -> None:
     """A worker that cannot reach Valkey is one that died between its commits and the news of them."""
+    fragile.dismiss()
     nowhere = "unix:///nowhere/valkey.sock"
     async with fragile.each_told_once(), fragile.steelyard.services(redis_url=nowhere) as cut_off:
         await fragile.move_price()
         await later(cut_off)
         bucket = await scans.tick(cut_off)
         assert bucket
-        for number in range(PORTFOLIOS):
-            await scans.measure_chunk(cut_off, write_instant(bucket), number)
+        await fragile.measure(cut_off, bucket)
     await fragile.assert_each_portfolio_once(bucket)
 
 

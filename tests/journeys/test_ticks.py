@@ -13,7 +13,7 @@ async def test_a_price_is_told_at_once_to_all_whom_it_concerns_and_leaves_no_log
     logs = await fragile.steelyard.rows(LOGS)
     for _ in range(2):
         async with fragile.each_told_once():
-            await fragile.move_price(ticks=True)
+            await fragile.move_price(ticked=True)
     assert await fragile.steelyard.rows(LOGS) == logs
 
 
@@ -23,7 +23,7 @@ async def test_the_pass_of_a_killed_worker_goes_on_with_another(fragile: Fragile
         async with fragile.held_in_mid_tick():
             second = fragile.steelyard.work("light")
             first.kill()
-        assert await fragile.until_passed() < GO_ON_S
+        assert await fragile.steelyard.until_passed() < GO_ON_S
     assert second.running
 
 
@@ -33,7 +33,7 @@ async def test_an_emptied_valkey_costs_no_price(fragile: Fragile) -> None:
         async with fragile.held_in_mid_tick():
             with redis.Redis.from_url(fragile.servers.endpoints.redis_url) as client:
                 client.flushall()
-        assert await fragile.until_passed() < GO_ON_S
+        assert await fragile.steelyard.until_passed() < GO_ON_S
     assert worker.running
 
 
@@ -41,20 +41,20 @@ async def test_a_killed_valkey_costs_no_price(fragile: Fragile) -> None:
     worker = fragile.worker()
     async with fragile.each_told_once():
         fragile.kill("valkey")
-        await fragile.move_price(ticks=True)
+        await fragile.move_price(ticked=True)
         fragile.servers.revive()
-        assert await fragile.until_passed() < GO_ON_S
+        assert await fragile.steelyard.until_passed() < GO_ON_S
     assert worker.running
 
 
 async def test_prices_recorded_while_nobody_works_are_told_by_the_worker_that_comes(fragile: Fragile) -> None:
     fragile.dismiss()
     with redis.Redis.from_url(fragile.servers.endpoints.redis_url) as client:
-        await fragile.move_price(ticks=True)
+        await fragile.move_price(ticked=True)
         client.flushall()
     async with fragile.each_told_once():
         fragile.worker()
-    assert await fragile.until_passed() < GO_ON_S
+    assert await fragile.steelyard.until_passed() < GO_ON_S
 
 
 async def test_what_a_tick_committed_is_told_though_its_worker_never_said_so(fragile: Fragile) -> None:
@@ -62,5 +62,5 @@ async def test_what_a_tick_committed_is_told_though_its_worker_never_said_so(fra
     fragile.dismiss()
     nowhere = "unix:///nowhere/valkey.sock"
     async with fragile.each_told_once(), fragile.steelyard.services(redis_url=nowhere) as cut_off:
-        await fragile.move_price(ticks=True)
+        await fragile.move_price(ticked=True)
         assert await ticks.run(cut_off) == PORTFOLIOS
