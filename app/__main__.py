@@ -5,25 +5,23 @@ import io
 import json
 import sys
 from collections.abc import Awaitable, Callable
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from app import settings as settings_module
+from app.core import scalars
 from app.core.errors import InvalidInput, Required, SteelyardError
-from app.core.money import ZERO, round_half_even
 from app.settings import Settings
-from app.terminal import commands
+from app.terminal import commands, offline
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(commands.app)
+app.add_typer(offline.app)
 # What people called their things is shown as it is, never read as markup.
 out = Console(markup=False, emoji=False)
 err = Console(stderr=True, markup=False, emoji=False)
@@ -32,8 +30,6 @@ FAILED = 1
 
 T = TypeVar("T")
 
-File = Annotated[Path, typer.Argument(help="A portfolio file (JSON); docs/portfolio-file.md describes it.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Answer JSON instead of a table.")]
 OwnerName = Annotated[str, typer.Option("--owner", help="Owner as ISSUER:SUBJECT, as the tokens name them.")]
 PortfolioId = Annotated[str | None, typer.Option("--portfolio", help="Global id of the portfolio, pf_...")]
 Port = Annotated[int | None, typer.Option("--port", min=1, max=65_535, help="Port of the API.")]
@@ -119,9 +115,15 @@ def import_(
     with_assets: Annotated[
         bool, typer.Option("--with-assets", help="Write the file's assets and prices too; they are everybody's.")
     ] = False,
+    history_from: Annotated[
+        str | None,
+        typer.Option("--history-from", help="Day from which a CSV of transactions has all those of its accounts."),
+    ] = None,
 ) -> None:
     """Import a portfolio file as a new portfolio, or CSV into one that is there."""
     from app.actions import exchange
+
+    day = None if history_from is None else scalars.day(history_from, "history-from")
 
     with err.status("Importing ...") as status:
 
@@ -130,7 +132,11 @@ def import_(
 
         def work(context: Any) -> Awaitable[str]:
             if file.suffix.lower() == ".csv":
-                return exchange.import_csv(context, file, portfolio, with_assets=with_assets, tell=tell)
+                return exchange.import_csv(
+                    context, file, portfolio, with_assets=with_assets, history_from=day, tell=tell
+                )
+            if day:
+                raise InvalidInput("a portfolio file says itself from when on it knows the past", ["history-from"])
             return exchange.import_file(context, file, with_assets=with_assets, tell=tell)
 
         done = _as_owner(owner, work)
@@ -174,20 +180,6 @@ def letters(
     else:
         for letter in _as_owner(owner, hooks.letters):
             print(hooks.written(letter))
-
-
-@app.command()
-def drift(file: File, as_json: AsJson = False) -> None:
-    """Measure the drift of a portfolio file, offline: no server, no clock but the file's asOf."""
-    from app.actions import files
-    from app.context import wall_now
-    from app.core.export import render_drift
-
-    answer = render_drift(files.measure(file, wall_now()))
-    if as_json:
-        print(json.dumps(answer, indent=2))
-    else:
-        _print_drift(answer)
 
 
 @app.command()
@@ -256,35 +248,6 @@ def _as_owner(name: str, work: Callable[[Any], Awaitable[T]]) -> T:
         return await work(await access.enter(services, issuer=issuer, subject=subject, tool="cli", roles=roles))
 
     return with_services(run)
-
-
-def _print_drift(answer: dict[str, Any]) -> None:
-    """Print a table for a person: two decimals. `--json` has all of them."""
-    table = Table("sleeve", "target", "actual", "drift", "band", "status", "value", "to target", box=SIMPLE_HEAD)
-    table.show_edge = table.pad_edge = False
-    for column in table.columns:
-        column.overflow = "fold"  # a number is never cut
-    for column in table.columns[1:4] + table.columns[6:]:
-        column.justify = "right"
-    for entry in answer["entries"]:
-        sign = "" if entry["drift"].startswith("-") or entry["drift"] == "0" else "+"
-        name = entry["key"] if entry["targeted"] else f"{entry['key']} (no target)"
-        band = f"{_short(entry['lower'])}–{_short(entry['upper'])}"
-        weights = [_short(entry["target"]), _short(entry["actual"]), sign + _short(entry["drift"]), band]
-        table.add_row(name, *weights, entry["status"], _short(entry["value"]), _short(entry["toTarget"]))
-    if answer["entries"]:
-        out.print(table)
-    value = "" if answer["value"] is None else f": value {answer['value']}"
-    largest = "" if answer["maxAbsDrift"] is None else f", largest drift {answer['maxAbsDrift']} points"
-    out.print(f"{answer['status']}{value}{largest}")
-    for reason in ("missing", "stale"):
-        if answer[reason]:
-            out.print(f"{reason} prices: {', '.join(answer[reason])}")
-
-
-def _short(number: str) -> str:
-    text = f"{round_half_even(Decimal(number), 2) or ZERO:,f}"
-    return text.removesuffix(".00")
 
 
 def main() -> None:

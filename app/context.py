@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -20,10 +21,26 @@ from app.store.owners import Owner
 OPERATOR = "operator"
 
 
-class Run(Protocol):
-    """Runs a pure function of core where heavy work belongs: on a thread, or in a process of the heavy worker."""
+@dataclass(slots=True)
+class Watch:
+    """What a long computation says of itself while it runs: cases looked at and gap; `stopped` tells it to end."""
 
-    def __call__(self, function: Callable[..., Any], *args: Any) -> Awaitable[Any]: ...
+    nodes: int = 0
+    gap: float = inf
+    stopped: bool = False
+
+    def __call__(self, nodes: int, gap: float) -> bool:
+        self.nodes, self.gap = nodes, gap
+        return self.stopped
+
+
+class Run(Protocol):
+    """Runs a pure function of core where heavy work belongs: on a thread, or in a process of the heavy worker.
+
+    With `watch` the function is handed one of that name, to call now and then: True means that it shall stop.
+    """
+
+    def __call__(self, function: Callable[..., Any], *args: Any, watch: Watch | None = None) -> Awaitable[Any]: ...
 
 
 def wall_now() -> datetime:
@@ -51,9 +68,9 @@ class Services:
     run: Run
 
 
-async def on_thread(function: Callable[..., Any], *args: Any) -> Any:
+async def on_thread(function: Callable[..., Any], *args: Any, watch: Watch | None = None) -> Any:
     """Run a small pure function beside the event loop."""
-    return await asyncio.to_thread(function, *args)
+    return await asyncio.to_thread(function, *args, **({"watch": watch} if watch else {}))
 
 
 def require_servers(settings: Settings) -> None:

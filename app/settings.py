@@ -57,6 +57,18 @@ class Settings(BaseSettings):
     introspection: bool = Field(default=True, description="Answer introspection queries.")
     body_max_bytes: int = Field(default=1_048_576, ge=1024, description="Largest request body.")
     inline_lots: int = Field(default=500, ge=0, description="Plans with at most this many lots are made at once.")
+    inline_s: float = Field(
+        default=2.0, gt=0, le=30, description="Longest search for a plan at once; one that needs more goes to a worker."
+    )
+    solver_s: float = Field(
+        default=60.0, gt=0, le=3600, description="Longest search of a worker for one plan; then the best so far is it."
+    )
+
+    compiled: bool = Field(
+        default=False,
+        description="Heavy workers compile the optimiser with numba as they start: the same plans, sooner. The first "
+        "start takes minutes; what is compiled is kept.",
+    )
 
     scan_period_s: int = Field(
         default=3600, ge=1, le=86_400, description="Length of a scan bucket; it must divide 86400. 3600 is hourly."

@@ -2,13 +2,7 @@
 
 import argparse
 import asyncio
-import os
-import signal
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
@@ -22,9 +16,11 @@ from app.bus.jobs import HEAVY, LIGHT
 from app.bus.worker import Worker, make_worker, run_workers
 from app.context import Services, on_thread, open_services
 from app.core.errors import SteelyardError
+from app.core.optimize import search
 from app.settings import Settings
 from workers import optimize, scan, ticks
 from workers.deliver import deliver_forever
+from workers.pool import Processes
 from workers.sweep import sweep_forever
 
 QUEUES: Final = {"light": (LIGHT,), "heavy": (HEAVY,), "all": (LIGHT, HEAVY)}
@@ -52,9 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 async def work(settings: Settings, queue: str) -> None:
     """Open the connections, run the queues' workers, the sweeper and the deliverer, and close."""
-    processes = Processes(settings.heavy_jobs)
+    processes = Processes(settings.heavy_jobs, search.warm if settings.compiled else None)
+    heavy = HEAVY in QUEUES[queue]
     try:
-        async with open_services(settings, processes.run if HEAVY in QUEUES[queue] else on_thread) as services:
+        async with open_services(settings, processes.run if heavy else on_thread) as services:
+            if heavy and settings.compiled:
+                await processes.begin()
             beside = [asyncio.create_task(sweep_forever(services)), asyncio.create_task(deliver_forever(services))]
             try:
                 await run_workers([_worker(services, name) for name in QUEUES[queue]])
@@ -91,41 +90,3 @@ def _tick(settings: Settings) -> CronJob:
     every_second = settings.demo or settings.scan_period_s < MINUTE_S
     second = set(range(60)) if every_second else 0
     return cron(scan.scan_tick, second=second, run_at_startup=True, unique=True, max_tries=1)
-
-
-class Processes:
-    """Processes for heavy plans: our event loop goes on renewing leases while they compute. Started when needed."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._pool: ProcessPoolExecutor | None = None
-
-    async def run(self, function: Callable[..., Any], *args: Any) -> Any:
-        if self._pool is None:
-            context = get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._count, mp_context=context, initializer=_follow_parent)
-        pool = self._pool
-        try:
-            return await asyncio.get_running_loop().run_in_executor(pool, function, *args)
-        except BrokenProcessPool:
-            # One of them was killed, and a pool never mends: the next call starts another, the sweeper asks again.
-            if self._pool is pool:
-                self._pool = None
-            raise
-
-    def close(self) -> None:
-        if self._pool:
-            self._pool.shutdown(cancel_futures=True)
-
-
-def _follow_parent() -> None:
-    """A Ctrl-C reaches the whole group; only the parent decides when its children end, also by being killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    assert parent, "this is a process of the pool"
-    parent.join()
-    os._exit(1)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from app.actions import plans
+from app.actions import computing
 
 
 async def plan_compute(ctx: dict[str, Any], owner_id: int, plan_id: str) -> None:
     """Make a queued plan."""
-    await plans.compute(ctx["services"], owner_id, plan_id)
+    await computing.compute(ctx["services"], owner_id, plan_id)

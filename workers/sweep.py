@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from app.actions import alerts, keep, plans, proposals, relay, scans, ticks
+from app.actions import alerts, computing, keep, plans, proposals, relay, scans, ticks
 from app.actions.access import Unavailable
 from app.context import Services
 
@@ -17,7 +17,7 @@ Step = Callable[[Services], Awaitable[object]]
 STEPS: Final[tuple[Step, ...]] = (
     scans.sweep,
     ticks.sweep,
-    plans.scan_unfinished,
+    computing.scan_unfinished,
     plans.scan_expire,
     alerts.sweep,
     proposals.scan_propose,

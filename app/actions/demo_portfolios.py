@@ -62,9 +62,12 @@ class Desk:
         base: str = "USD",
         bought: Sequence[date] = BOUGHT,
     ) -> AccountDraft:
-        """Open an account that holds about `worth` by symbol, in `base` on the first day, each in equal lots."""
+        """Open an account that holds about `worth` by symbol, in `base` on the first day, each in equal lots.
+
+        Nothing else was ever bought or sold in it.
+        """
         lots = [lot for symbol, amount in worth.items() for lot in self._lots(symbol, amount, base, bought)]
-        return AccountDraft(name, kind, {base: Decimal(cash)} if cash else {}, tuple(lots))
+        return AccountDraft(name, kind, {base: Decimal(cash)} if cash else {}, tuple(lots), min(bought))
 
     def _lots(self, symbol: str, amount: int, base: str, bought: Sequence[date]) -> list[LotDraft]:
         each = ROUNDED.divide(Decimal(amount), self._price(symbol, self.first_day, base) * len(bought))

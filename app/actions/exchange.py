@@ -3,22 +3,24 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import date
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from app.actions import files, market, once, portfolios
+from app.actions import files, market, portfolios
+from app.actions import transactions as past
 from app.actions.files import LOT_COLUMNS, PRICE_COLUMNS, TRANSACTION_COLUMNS
 from app.actions.market import PriceDraft
-from app.context import Context, new_uuid
+from app.context import Context
 from app.core import assemble, export, scalars, targets
 from app.core.document import PortfolioFile
 from app.core.drafts import MAX_LOTS, MAX_NAME_LENGTH, LotDraft, TransactionDraft
 from app.core.errors import InvalidInput, LimitExceeded, Required, SteelyardError
-from app.core.money import MONEY_PLACES, ROUNDED, ZERO, round_half_even
-from app.core.portfolio import Account, AccountKind, Asset, Market
+from app.core.money import ZERO
+from app.core.portfolio import AccountKind, Asset, Market
 from app.core.trades import TradeSide
-from app.store import assets, transactions
+from app.store import assets, brokers, transactions
 from app.store.db import Tx
 from app.store.market import load_market
 from app.store.transactions import Transaction
@@ -46,12 +48,14 @@ async def import_file(context: Context, path: Path, *, with_assets: bool, tell: 
             PriceDraft(asset.id, price.value, price.priced_at, price.source) for asset, price in file.assets if price
         ]
         await _record_prices(context, prices, tell)
+        for broker in file.brokers:
+            await market.save_broker(context, broker)
     tell("the portfolio")
     key = f"import:{sha256(text.encode()).hexdigest()}"
     loaded = await portfolios.create(context, file.portfolio, key)
     if file.transactions:
         tell(f"{len(file.transactions)} transactions")
-        await record_transactions(context, loaded.row.public_id, file.transactions, f"{key}:transactions")
+        await past.record(context, loaded.row.public_id, file.transactions, f"{key}:transactions", {})
     return loaded.row.public_id
 
 
@@ -66,22 +70,28 @@ async def _check(context: Context, file: PortfolioFile, *, with_assets: bool) ->
     draft = file.portfolio
     symbols = {lot.symbol for account in draft.accounts for lot in account.lots}
     symbols |= targets.symbols_of(draft.targets or ()) | {fact.symbol for fact in file.transactions}
-    names, known = await _look_up(context, symbols - own.keys())
+    told = {broker.name: broker for broker in file.brokers} if with_assets else {}
+    named = {account.broker for account in draft.accounts if account.broker}
+    names, known = await _look_up(context, symbols - own.keys(), named - told.keys())
     names |= {name: asset for name, (asset, _) in own.items()}
     prices = {name: price for name, (_, price) in own.items() if price}
-    joined = Market({**known.assets, **{name: names[name] for name in own}}, {**known.prices, **prices})
+    joined = known.joined(Market({name: names[name] for name in own}, prices, told))
     try:
         snapshot = assemble.snapshot_from(draft, names, joined, context.now)
     except SteelyardError as error:
         raise error.under("portfolio") from None
     accounts = {account.name: account for account in snapshot.portfolio.accounts}
-    _facts(context, file.transactions, accounts, names)
+    past.facts_of(file.transactions, accounts, names, context.now.date())
 
 
-async def _look_up(context: Context, symbols: Collection[str]) -> tuple[dict[str, Asset], Market]:
+async def _look_up(
+    context: Context, symbols: Collection[str], named: Collection[str] = ()
+) -> tuple[dict[str, Asset], Market]:
+    """Return assets by their names, and a market of them and of the brokers that are named."""
     async with context.store.shared(reading=True) as tx:
         names = await assets.load_assets_by_symbol(tx, sorted(symbols))
-        return names, await load_market(tx, [asset.id for asset in names.values()])
+        found = await load_market(tx, [asset.id for asset in names.values()])
+        return names, replace(found, brokers=await brokers.load_brokers(tx, named) if named else {})
 
 
 async def _record_prices(context: Context, drafts: Sequence[PriceDraft], tell: Tell) -> None:
@@ -91,14 +101,23 @@ async def _record_prices(context: Context, drafts: Sequence[PriceDraft], tell: T
 
 
 async def import_csv(
-    context: Context, path: Path, portfolio_id: str | None, *, with_assets: bool, tell: Tell = lambda _: None
+    context: Context,
+    path: Path,
+    portfolio_id: str | None,
+    *,
+    with_assets: bool,
+    history_from: date | None = None,
+    tell: Tell = lambda _: None,
 ) -> str:
     """Import a CSV, whose header says what it is; return a sentence that says what was done.
 
     Lots replace the holdings of the accounts they name, transactions are added once, prices recorded `with_assets`.
+    With `history_from` the transactions of the accounts they name are complete from that day on.
     """
     text = files.read_text(path)
     header = sorted(files.read_header(text))
+    if history_from and header != sorted(TRANSACTION_COLUMNS):
+        raise InvalidInput("only transactions say from when on the past is known", ["history-from"])
     if header == sorted(PRICE_COLUMNS):
         return await _import_prices(context, files.read_csv(text, PRICE_COLUMNS, _price), with_assets, tell)
     if header not in (sorted(LOT_COLUMNS), sorted(TRANSACTION_COLUMNS)):
@@ -111,9 +130,11 @@ async def import_csv(
         return await _import_lots(context, portfolio_id, files.read_csv(text, LOT_COLUMNS, _lot))
     rows = files.read_csv(text, TRANSACTION_COLUMNS, _transaction)
     await _check_kinds(context, portfolio_id, rows)
+    drafts = [draft for _, (draft, _) in rows]
+    days = {draft.account: history_from for draft in drafts} if history_from else {}
     key = f"import:{sha256(text.encode()).hexdigest()}:{portfolio_id}"
     with _by_line([line for line, _ in rows]):
-        await record_transactions(context, portfolio_id, [draft for _, (draft, _) in rows], key)
+        await past.record(context, portfolio_id, drafts, key, days)
     return f"{len(rows)} transactions added"
 
 
@@ -152,7 +173,7 @@ async def _import_lots(context: Context, portfolio_id: str, rows: Sequence[tuple
     by_account: dict[str, list[LotDraft]] = {}
     for line, (name, draft) in rows:
         if name not in accounts:
-            raise InvalidInput(f"line {line}: {_no_account(name, accounts)}")
+            raise InvalidInput(f"line {line}: {past.no_account(name, accounts)}")
         by_account.setdefault(name, []).append(draft)
     kept = sum(len(account.lots) for name, account in accounts.items() if name not in by_account)
     if kept + len(rows) > MAX_LOTS:
@@ -163,10 +184,6 @@ async def _import_lots(context: Context, portfolio_id: str, rows: Sequence[tuple
         assemble.new_lots(drafts, names, known, loaded.row.base_currency, context.now.date())
     await portfolios.import_lots(context, portfolio_id, {accounts[name].id: lots for name, lots in by_account.items()})
     return f"{len(rows)} lots imported into {len(by_account)} accounts"
-
-
-def _no_account(name: str, accounts: Collection[str]) -> str:
-    return f"the portfolio has no account {name}; it has {', '.join(accounts)}"
 
 
 async def _check_kinds(
@@ -180,59 +197,6 @@ async def _check_kinds(
             raise InvalidInput(f"line {line}: account {draft.account} is {found}, not {kind.value}")
 
 
-async def record_transactions(
-    context: Context, portfolio_id: str, drafts: Sequence[TransactionDraft], key: str
-) -> None:
-    """Add facts of the past, once; lots and cash are not touched by them."""
-    async with context.store.owned(context.owner_id) as tx:
-        if await once.begin(context, tx, key, "transactionsImport", (portfolio_id, tuple(drafts)), portfolio_id):
-            return
-        loaded = await portfolios.require(context, tx, portfolio_id)
-        accounts = {account.name: account for account in loaded.snapshot.portfolio.accounts}
-        names = await assets.load_assets_by_symbol(tx, sorted({draft.symbol for draft in drafts}))
-        facts = _facts(context, drafts, accounts, names)
-        await transactions.append_transactions(
-            context.owner_id, tx, loaded.row.id, facts, actor=context.actor, now=context.now, new_uuid=new_uuid
-        )
-        await once.finish(context, tx, key, portfolio_id)
-
-
-def _facts(
-    context: Context, drafts: Sequence[TransactionDraft], accounts: dict[str, Account], names: dict[str, Asset]
-) -> list[Transaction]:
-    facts = []
-    for place, draft in enumerate(drafts):
-        try:
-            if draft.traded_on > context.now.date():
-                raise InvalidInput(f"date {draft.traded_on} is after today, {context.now.date()}", ["date"])
-            facts.append(_fact(draft, accounts, names))
-        except SteelyardError as error:
-            raise error.under("transactions", place) from None
-    return facts
-
-
-def _fact(draft: TransactionDraft, accounts: dict[str, Account], names: dict[str, Asset]) -> Transaction:
-    """Return a purchase or sale with its amount, half-even to 10 decimals: what was paid or received, fees included."""
-    if draft.account not in accounts:
-        raise InvalidInput(_no_account(draft.account, accounts), ["account"])
-    if draft.symbol not in names:
-        raise InvalidInput(f"no asset has the symbol {draft.symbol.rstrip(':')}; an operator can add it", ["symbol"])
-    asset = names[draft.symbol]
-    gross = ROUNDED.multiply(draft.quantity, draft.price)
-    amount = ROUNDED.add(gross, draft.fees if draft.side is TradeSide.BUY else -draft.fees)
-    return Transaction(
-        account_id=accounts[draft.account].id,
-        asset_id=asset.id,
-        side=draft.side.value,
-        quantity=draft.quantity,
-        price=draft.price,
-        fees=draft.fees,
-        amount=round_half_even(amount, MONEY_PLACES),
-        currency=asset.currency,
-        traded_on=draft.traded_on,
-    )
-
-
 async def export_file(context: Context, portfolio_id: str) -> dict[str, Any]:
     """Return a portfolio as a portfolio file, with its purchases and sales of the past."""
     async with context.store.owned(context.owner_id, reading=True) as tx:
@@ -243,7 +207,7 @@ async def export_file(context: Context, portfolio_id: str) -> dict[str, Any]:
         known = loaded.snapshot.market
         # What was sold long ago is neither held nor targeted, but named by the facts.
         more = await load_market(tx, {fact.asset_id for fact in facts if fact.asset_id} - known.assets.keys())
-    both = Market({**known.assets, **more.assets}, {**known.prices, **more.prices})
+    both = known.joined(more)
     snapshot = replace(loaded.snapshot, market=both)
     accounts = {account.id: account.name for account in snapshot.portfolio.accounts}
     names = export.names_by_id(both.assets.values())

@@ -41,9 +41,14 @@ def parse(text: str, now: datetime) -> PortfolioFile:
     return document.parse(strict.parse(text, "the file"), now)
 
 
+def read_portfolio(path: Path, now: datetime) -> PortfolioFile:
+    """Read and check a portfolio file."""
+    return parse(read_text(path), now)
+
+
 def measure(path: Path, now: datetime) -> Report:
     """Measure the drift of a portfolio file, without any server."""
-    return drift.measure(assemble.snapshot_of(parse(read_text(path), now)))
+    return drift.measure(assemble.snapshot_of(read_portfolio(path, now)))
 
 
 def read_header(text: str) -> tuple[str, ...]:
@@ -51,15 +56,18 @@ def read_header(text: str) -> tuple[str, ...]:
     return _header(csv.reader(io.StringIO(text, newline=""), strict=True))
 
 
-def read_csv(text: str, columns: tuple[str, ...], read: Callable[[dict[str, str]], T]) -> list[tuple[int, T]]:
+def read_csv(
+    text: str, columns: tuple[str, ...], read: Callable[[dict[str, str]], T], optional: tuple[str, ...] = ()
+) -> list[tuple[int, T]]:
     """Read CSV with exactly these columns, in any order, with the line each row ends on; errors name the line.
 
-    Blank lines are passed over.
+    Columns that are `optional` may be there too. Blank lines are passed over.
     """
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header = _header(reader)
-    if sorted(header) != sorted(columns):
-        raise InvalidInput(f"the header must be {','.join(columns)}; it is {','.join(header)[:200]!r}")
+    if sorted(header) != sorted({*columns, *(name for name in optional if name in header)}):
+        also = f", with {' and '.join(optional)} if you like" if optional else ""
+        raise InvalidInput(f"the header must be {','.join(columns)}{also}; it is {','.join(header)[:200]!r}")
     rows = []
     try:
         for cells in reader:

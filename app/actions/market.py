@@ -8,13 +8,14 @@ from decimal import Decimal
 from typing import Final
 
 from app.actions import ticks
-from app.actions.pages import Page, id_of, key_of, page_of
+from app.actions.pages import Page, id_of, key_of, page_of, row_of
 from app.context import Context
 from app.core import ids
+from app.core.brokers import check_broker
 from app.core.errors import InvalidInput, LimitExceeded, Required
-from app.core.portfolio import Asset, Price
+from app.core.portfolio import Asset, Broker, Price
 from app.core.scalars import write_instant
-from app.store import assets
+from app.store import assets, brokers
 from app.store.assets import Quote
 
 PRICES_MAX: Final = 500
@@ -73,6 +74,22 @@ def check_instant(priced_at: datetime, now: datetime, *path: str | int) -> None:
     if priced_at > now + AHEAD:
         found, limit = write_instant(priced_at), write_instant(now + AHEAD)
         raise InvalidInput(f"pricedAt {found} is in the future; at most {limit} is allowed", [*path, "pricedAt"])
+
+
+async def save_broker(context: Context, broker: Broker) -> Broker:
+    """Add a broker, or change the one of this name; its fees count from now on in all accounts that name it."""
+    context.require_operator()
+    async with context.store.shared() as tx:
+        await brokers.save_broker(tx, check_broker(broker), context.now)
+    return broker
+
+
+async def broker_page(context: Context, first: int, after: str | None) -> Page[tuple[int, Broker]]:
+    """List brokers, those that were recorded first before the others."""
+    last = key_of(after, row_of) or 0
+    async with context.store.shared(reading=True) as tx:
+        found = await brokers.list_brokers(tx, first + 1, last)
+    return page_of(found, first, lambda one: str(one[0]))
 
 
 async def page(context: Context, search: str, first: int, after: str | None) -> Page[tuple[Asset, Price | None]]:

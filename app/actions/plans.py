@@ -2,14 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import BrokenExecutor
-from datetime import datetime, timedelta
 from time import monotonic
 from typing import Final
 
-import structlog
-
-from app.actions import once, portfolios
+from app.actions import making, once, portfolios
 from app.actions.access import domain_now
 from app.actions.live import Hub, follow
 from app.actions.pages import Page, id_of, key_of, page_of
@@ -17,26 +13,23 @@ from app.actions.portfolios import Loaded
 from app.bus.jobs import PLAN_COMPUTE
 from app.context import Context, Services, new_uuid
 from app.core import ids
-from app.core import plan as core
-from app.core.digest import digest
 from app.core.drift import Snapshot
-from app.core.errors import InvalidInput, NotFound, SteelyardError
-from app.core.plan import ENGINE, Plan, PlanRequest, PlanStatus
-from app.store import plans, reading
+from app.core.errors import InvalidInput, InvalidState, LimitExceeded, NotFound, SolverMissing
+from app.core.past import Past
+from app.core.plan import ENGINE, PlanRequest, PlanStatus, check_named
+from app.store import plans
 from app.store import portfolios as portfolio_rows
-from app.store.db import StoreUnavailable, Tx
+from app.store.db import Tx
 from app.store.events import current_cursor
 from app.store.plan_reading import StoredPlan as StoredPlan
 from app.store.plan_reading import load_plan, load_plans
-from app.store.plans import Claimed, Made
+from app.store.plans import Made
+from app.store.plans import Progress as Progress
 
 WAIT_MAX_S: Final = 30
 POLL_S: Final = 0.1
-ATTEMPTS_MAX: Final = 5
 PENDING: Final = (PlanStatus.QUEUED, PlanStatus.COMPUTING)
 SWEEP_MAX: Final = 1000
-
-log = structlog.get_logger(__name__)
 
 
 async def propose(
@@ -50,13 +43,16 @@ async def propose(
 ) -> StoredPlan:
     """Propose a plan. Up to `inline_lots` lots it is made here; else a worker makes it, and we wait a while.
 
-    A plan before it that is still open is superseded. A dry run makes it here, however large, and stores nothing.
+    So does a worker where `inline_s` is not enough, or where this process lacks the solver that a plan needs. A plan
+    before it that is still open is superseded. A dry run makes it here, however large, and stores nothing.
     """
     if wait_s > WAIT_MAX_S:
         raise InvalidInput(f"wait is {wait_s} seconds; at most {WAIT_MAX_S} are possible", ["wait"])
     if dry_run:
-        loaded = await portfolios.find(context, portfolio_id)
-        return _unsaved(context, loaded, request, await _make(context, loaded, request))
+        async with context.store.owned(context.owner_id, reading=True) as tx:
+            loaded, told = await making.load(context.owner_id, tx, portfolio_id, context.now)
+        made, _ = await making.make(context, loaded, told, request, context.settings.inline_s)
+        return _unsaved(context, loaded, request, made)
     plan_id = await _propose(context, portfolio_id, request, key)
     plan = await find(context, plan_id)
     if plan.status in PENDING:
@@ -72,8 +68,8 @@ async def _propose(context: Context, portfolio_id: str, request: PlanRequest, ke
         if stored := await once.begin(context, tx, key, "rebalancePropose", (portfolio_id, request), portfolio_id):
             return stored
         await _lock(context, tx, portfolio_id)
-        loaded = await portfolios.require(context, tx, portfolio_id)
-        small = _lots(loaded.snapshot) <= context.settings.inline_lots
+        loaded, told = await making.load(context.owner_id, tx, portfolio_id, context.now)
+        check_named(loaded.snapshot, request)
         plan_id = await plans.save_plan(
             context.owner_id,
             tx,
@@ -82,23 +78,26 @@ async def _propose(context: Context, portfolio_id: str, request: PlanRequest, ke
             requested_by=context.actor,
             now=context.now,
             new_uuid=new_uuid,
-            made=await _make(context, loaded, request) if small else None,
+            made=await _make_at_once(context, loaded, told, request),
         )
         await once.finish(context, tx, key, plan_id)
     return plan_id
 
 
+async def _make_at_once(context: Context, loaded: Loaded, told: Past, request: PlanRequest) -> Made | None:
+    """Make a plan here if that is a matter of a moment; None leaves it to a worker."""
+    if _lots(loaded.snapshot) > context.settings.inline_lots:
+        return None
+    try:
+        made, ended = await making.make(context, loaded, told, request, context.settings.inline_s)
+    except (LimitExceeded, SolverMissing):
+        return None
+    return made if ended else None
+
+
 async def _lock(context: Context, tx: Tx, portfolio_id: str) -> None:
     head = await portfolio_rows.lock_portfolio(context.owner_id, tx, portfolio_id)
     portfolios.check_writable(head.status, "portfolioId")
-
-
-async def _make(services: Services, loaded: Loaded, request: PlanRequest) -> Made:
-    snapshot = loaded.snapshot
-    made: Plan = await services.run(core.propose, snapshot, request)
-    lifetime = timedelta(seconds=snapshot.policy.plan_lifetime_s)
-    pinned = digest((ENGINE, snapshot, request))
-    return Made(made, loaded.row.targets_version or None, pinned, snapshot.as_of + lifetime)
 
 
 def _unsaved(context: Context, loaded: Loaded, request: PlanRequest, made: Made) -> StoredPlan:
@@ -120,6 +119,7 @@ def _unsaved(context: Context, loaded: Loaded, request: PlanRequest, made: Made)
         plan=made.plan,
         trade_ids=tuple(context.new_id(ids.TRADE) for _ in made.plan.trades),
         accounts={account.id: account.name for account in loaded.snapshot.portfolio.accounts},
+        solve_ms=made.solve_ms,
     )
 
 
@@ -136,47 +136,18 @@ async def _wait(context: Context, plan: StoredPlan, wait_s: int) -> StoredPlan:
     return plan
 
 
-async def compute(services: Services, owner_id: int, plan_id: str) -> None:
-    """Make a queued plan: claim it, read, compute, write. Run twice it does no harm: the last claim writes."""
-    now = await domain_now(services)
-    async with services.store.owned(owner_id) as tx:
-        claimed = await plans.claim_plan(owner_id, tx, plan_id, now)
-    if claimed is None:
-        return
-    await services.bus.nudge("plan", [owner_id])
-    if claimed.version > ATTEMPTS_MAX + 1:
-        message = f"making it was tried {ATTEMPTS_MAX} times and never ended; it may need more memory than there is"
-        await _fail(services, owner_id, claimed, "INTERNAL", message, now)
-        return
-    async with services.store.owned(owner_id, reading=True) as tx:
-        loaded = await reading.load_snapshot(owner_id, tx, claimed.portfolio_id, now)
-    assert loaded
-    try:
-        made = await _make(services, loaded, claimed.request)
-        async with services.store.owned(owner_id) as tx:
-            await plans.finish_plan(owner_id, tx, claimed, made, actor="worker", now=now, new_uuid=new_uuid)
-    except (StoreUnavailable, BrokenExecutor):
-        raise  # what is away comes back, and the sweeper asks again
-    except SteelyardError as error:
-        await _fail(services, owner_id, claimed, error.code, error.message, now)
-    except Exception:  # our mistake: the plan ends here, or the sweeper would try it for ever
-        log.exception("plan_not_made", plan=plan_id)
-        await _fail(services, owner_id, claimed, "INTERNAL", "internal error; the worker's log says which", now)
-    await services.bus.nudge("plan", [owner_id])
-
-
-async def _fail(services: Services, owner_id: int, claimed: Claimed, code: str, message: str, now: datetime) -> None:
-    async with services.store.owned(owner_id) as tx:
-        await plans.fail_plan(owner_id, tx, claimed, code=code, message=message, actor="worker", now=now)
-
-
-async def scan_unfinished(services: Services) -> int:
-    """Put plans that wait, or whose worker died, back into the queue; the database is the truth."""
-    async with services.store.shared() as tx:
-        waiting = await plans.scan_unfinished_plans(tx, SWEEP_MAX)
-    for owner_id, plan_id in waiting:
-        await services.bus.enqueue(PLAN_COMPUTE, owner_id, plan_id, unique=plan_id)
-    return len(waiting)
+async def cancel(context: Context, plan_id: str) -> StoredPlan:
+    """Cancel a plan that waits or is being made; whoever makes it is told to stop. Cancelled twice is cancelled."""
+    async with context.store.owned(context.owner_id) as tx:
+        status = await plans.cancel_plan(context.owner_id, tx, plan_id, actor=context.actor, now=context.now)
+    if status is None:
+        raise NotFound("plan", plan_id, ["planId"])
+    if status is not PlanStatus.CANCELLED:
+        raise InvalidState(
+            f"the plan is {status.value}; only one that is QUEUED or COMPUTING can be cancelled", status.value
+        )
+    await context.bus.nudge("plan", [context.owner_id])
+    return await find(context, plan_id)
 
 
 async def scan_expire(services: Services) -> None:
@@ -211,7 +182,7 @@ async def stream(context: Context, hub: Hub, plan_id: str) -> AsyncIterator[Stor
         if event.subject != plan_id:
             continue
         newer = await find(context, plan_id)
-        if newer.version > plan.version:
+        if (newer.version, newer.progress) != (plan.version, plan.progress):
             plan = newer
             yield plan
         if plan.status not in PENDING:

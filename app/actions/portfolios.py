@@ -7,15 +7,15 @@ from app.actions import alerts, once
 from app.actions.pages import Page, key_of, page_of, row_of
 from app.context import Context, new_uuid
 from app.core import assemble, ids, targets
-from app.core.drafts import AccountDraft, LotDraft, PortfolioDraft
+from app.core.drafts import AccountDraft, LotDraft, PortfolioDraft, check_history
 from app.core.errors import InvalidState, NotFound, SteelyardError
 from app.core.money import ZERO
 from app.core.policy import Policy
 from app.core.portfolio import Account, Asset, Holding, Market, PortfolioStatus, TaxLot, Valuation
 from app.core.targets import TargetDraft, Targets
-from app.store import assets, holdings, portfolios, reading
+from app.store import assets, brokers, holdings, portfolios, reading
 from app.store import targets as target_rows
-from app.store.accounts import load_place
+from app.store.accounts import change_broker, load_place
 from app.store.db import Tx
 from app.store.market import load_market
 from app.store.portfolios import TargetsMeta as TargetsMeta
@@ -67,8 +67,9 @@ async def create(context: Context, draft: PortfolioDraft, key: str | None = None
         lots = [lot for account in draft.accounts for lot in account.lots]
         names = await assets.load_assets_by_symbol(tx, sorted(_symbols(lots, draft.targets or ())))
         market = await load_market(tx, [asset.id for asset in names.values()])
+        await _check_brokers(tx, draft.accounts)
         accounts = [
-            _account(context, account, names, market, draft.base_currency, "accounts", place, "lots")
+            _account(context, account, names, market, draft.base_currency, "accounts", place)
             for place, account in enumerate(draft.accounts)
         ]
         wanted = None if draft.targets is None else parse_targets(draft.targets, names, "targets")
@@ -149,6 +150,23 @@ async def import_holdings(
     return _find_account(loaded, account_id), loaded
 
 
+async def set_broker(context: Context, account_id: str, broker: str, expected: int | None) -> tuple[Account, Loaded]:
+    """Name the broker whose fees are paid in an account; an empty name is none."""
+    async with context.store.owned(context.owner_id) as tx:
+        place = await load_place(context.owner_id, tx, account_id)
+        if place is None:
+            raise NotFound("account", account_id, ["accountId"])
+        head = await portfolios.lock_portfolio(context.owner_id, tx, place[0])
+        portfolios.check_version("portfolio", expected, head.version)
+        check_writable(head.status, "accountId")
+        if broker and broker not in await brokers.load_brokers(tx, [broker]):
+            raise assemble.no_broker(broker)
+        await change_broker(context.owner_id, tx, head, account_id, broker, context.actor, context.now)
+        loaded = await require(context, tx, place[0])
+    await context.bus.nudge("portfolio", [context.owner_id])
+    return _find_account(loaded, account_id), loaded
+
+
 async def import_lots(context: Context, portfolio_id: str, lots: Mapping[str, Sequence[LotDraft]]) -> None:
     """Make each of the named accounts hold exactly these lots; all of them or none. Cash stays."""
     async with context.store.owned(context.owner_id) as tx:
@@ -176,7 +194,7 @@ async def _import(
     for account_id, some in lots.items():
         account = _find_account(loaded, account_id)
         draft = AccountDraft(account.name, account.kind, _cash(account, base, cash, balances), tuple(some))
-        accounts.append(_account(context, draft, names, market, base, "lots"))
+        accounts.append(_account(context, draft, names, market, base))
     await _hold(context, tx, portfolio_id, accounts)
 
 
@@ -211,12 +229,30 @@ def _account(
     try:
         lots = assemble.new_lots(draft.lots, names, market, base_currency, context.now.date())
     except SteelyardError as error:
+        raise error.under(*path, "lots") from None
+    try:
+        check_history(draft.history_from, context.now.date())
+    except SteelyardError as error:
         raise error.under(*path) from None
     held = tuple(
         TaxLot(context.new_id(ids.LOT), lot.asset.id, lot.quantity, lot.basis, lot.acquired_on, lot.acquired_on)
         for lot in lots
     )
-    return Account(context.new_id(ids.ACCOUNT), draft.name, draft.kind, draft.cash, held)
+    return Account(
+        *(context.new_id(ids.ACCOUNT), draft.name, draft.kind, draft.cash, held),
+        broker=draft.broker,
+        history_from=draft.history_from,
+    )
+
+
+async def _check_brokers(tx: Tx, drafts: Sequence[AccountDraft]) -> None:
+    named = {draft.broker for draft in drafts if draft.broker}
+    known = await brokers.load_brokers(tx, named) if named else {}
+    for place, draft in enumerate(drafts):
+        try:
+            assemble.check_broker_known(draft, known)
+        except SteelyardError as error:
+            raise error.under("accounts", place) from None
 
 
 def _symbols(lots: Sequence[LotDraft], drafts: Sequence[TargetDraft]) -> set[str]:

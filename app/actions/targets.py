@@ -8,7 +8,6 @@ from app.actions.portfolios import Loaded, TargetsMeta, check_writable, parse_ta
 from app.context import Context, new_uuid
 from app.core import targets as core
 from app.core.drift import Snapshot, windows_of
-from app.core.portfolio import Market
 from app.core.targets import TargetDraft, Targets
 from app.store import assets
 from app.store import targets as rows
@@ -65,7 +64,7 @@ async def with_targets(tx: Tx, loaded: Loaded, wanted: Targets) -> Loaded:
     known = loaded.snapshot.market
     named = {asset_id for entry in wanted.entries for asset_id in entry.assets}
     more = await load_market(tx, named - known.assets.keys())
-    snapshot = await _moving(tx, replace(loaded.snapshot, targets=wanted, market=_joined(known, more)))
+    snapshot = await _moving(tx, replace(loaded.snapshot, targets=wanted, market=known.joined(more)))
     return replace(loaded, row=replace(loaded.row, targets=None), snapshot=snapshot)
 
 
@@ -78,7 +77,7 @@ async def history(
         found = await rows.load_targets_history(context.owner_id, tx, loaded.row.id, first + 1, before)
         named = {asset_id for one in found for entry in one.targets.entries for asset_id in entry.assets}
         # What is held belongs to it too: bands may rest on it, and on the closes that any version needs.
-        market = _joined(loaded.snapshot.market, await load_market(tx, named))
+        market = loaded.snapshot.market.joined(await load_market(tx, named))
         every = Targets(tuple(entry for one in found for entry in one.targets.entries))
         known = await _moving(tx, replace(loaded.snapshot, targets=every, market=market))
     snapshot = replace(known, targets=loaded.snapshot.targets)
@@ -89,7 +88,3 @@ async def history(
 async def _moving(tx: Tx, snapshot: Snapshot) -> Snapshot:
     """Return a snapshot with the closes that its targets' bands rest on, where they do."""
     return (await with_closes(tx, [snapshot]))[0] if windows_of(snapshot) else snapshot
-
-
-def _joined(known: Market, more: Market) -> Market:
-    return Market({**known.assets, **more.assets}, {**known.prices, **more.prices})

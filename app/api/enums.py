@@ -72,6 +72,26 @@ _show(
     HIFO="Highest cost first.",
     FIFO="Oldest first.",
     LIFO="Newest first.",
+    SPEC_ID="Only the lots that a request names, in `sellLots`; a plan that nobody asked for sells none.",
+)
+_show(
+    policy.Objective,
+    "What weighs more in a plan: how much one unit of money off target is worth, against costs and tax.",
+    MIN_TAX="Costs and tax: 1 off target is worth 0.01.",
+    BALANCED="Both: 1 off target is worth 0.05.",
+    MIN_DRIFT="Drift: 1 off target is worth 1, which pays for nearly every trade.",
+)
+_show(
+    policy.TaxRegime,
+    "Rules that gains and losses follow.",
+    US="Short and long term, wash sales, yearly cap on losses. Estimates, not tax advice.",
+    NONE="No tax and no wash sales.",
+)
+_show(
+    policy.WashRule,
+    "What a plan does with a purchase that would wash a loss of the last 30 days.",
+    PRICED="It is made where it is worth the tax on the loss that it forfeits.",
+    STRICT="It is not made.",
 )
 _show(
     lots.GainTerm,
@@ -138,6 +158,7 @@ _show(
     NOTHING_TO_DO="Nothing is worth trading.",
     EXPIRED="Too old to be used.",
     SUPERSEDED="Targets, holdings or policy changed, or a newer plan was made.",
+    CANCELLED="Cancelled before it was made.",
     FAILED="Could not be made; see `error`.",
 )
 _show(
@@ -146,6 +167,14 @@ _show(
     FULL="Bring every sleeve to its destination.",
     BREACHED_ONLY="Bring back sleeves outside their band, touch others only to pay, and invest idle cash.",
     CASH_FLOW="Only buy with the cash that is there or comes in; for a withdrawal, only sell to raise it.",
+    RAISE_CASH="Only sell, to raise what `cashFlow` takes out, at the least cost, tax and drift.",
+    HARVEST="Only realise losses, and buy substitutes of the same sleeve for what is sold.",
+)
+_show(
+    plan.ProofStatus,
+    "How good a plan is proven to be.",
+    OPTIMAL="No plan is better by more than the gap that counts, a millionth of the portfolio's value.",
+    FEASIBLE="It keeps every rule; a better one may exist, by `gap` at most.",
 )
 _show(
     plan.TradeReason,
@@ -155,6 +184,8 @@ _show(
     RAISE_CASH="Sold to pay for purchases or a withdrawal.",
     INVEST_CASH="Invests cash above the buffer.",
     EXIT_UNTARGETED="Held without a target.",
+    HARVEST_LOSS="Realises a loss whose tax is worth more than the sale costs.",
+    SUBSTITUTE="Stands in for an asset of its sleeve that is sold at a loss.",
 )
 _show(trades.TradeSide, "Direction of a trade.", BUY="Buy.", SELL="Sell.")
 _show(
@@ -169,7 +200,12 @@ _show(
     NO_MEMBER="The sleeve names only a class and holds nothing of it.",
     NO_PRICE="There is no fresh price.",
     NOT_TRADABLE="The asset cannot be traded at present.",
-    EXCLUDED="Excluded from this plan by the request.",
+    EXCLUDED="Excluded from this plan by the request, or kept from being bought or sold by it or the policy.",
+    WASH_SALE="It would wash a loss of the last 30 days, or is a loss that a purchase of the last 30 days washes.",
+    TURNOVER_LIMIT="The policy's `maxTurnover` is used up.",
+    TAX_BUDGET="The policy's `taxBudget` is used up.",
+    TAX="Its tax is more than the drift it removes is worth.",
+    IMPROVEMENT="It would leave more of the drift than the policy's `improvement` allows.",
 )
 _show(
     hooks.HookEvent,

@@ -35,6 +35,9 @@ class ErrorCode(Enum):
         "IDEMPOTENCY_MISMATCH", description="The same idempotency key was used with a different input."
     )
     LIMIT_EXCEEDED = strawberry.enum_value("LIMIT_EXCEEDED", description="More than a documented limit allows.")
+    SOLVER_MISSING = strawberry.enum_value(
+        "SOLVER_MISSING", description="The plan needs a solver that the operator has not installed."
+    )
 
 
 @strawberry.interface(description="Expected, actionable failure of a mutation; nothing was stored.")

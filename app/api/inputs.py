@@ -1,7 +1,5 @@
 """The schema's inputs, and how each becomes the value core works on."""
 
-from collections.abc import Callable
-from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -19,17 +17,15 @@ from app.core.bands import (
     WINDOW_DAYS,
     Band,
     BandKind,
-    Destination,
     Side,
 )
-from app.core.costs import Costs
-from app.core.drafts import AccountDraft, LotDraft, PortfolioDraft, check_accounts
+from app.core.drafts import AccountDraft, LotDraft
 from app.core.errors import Duplicate, InvalidInput, LimitExceeded, Required, SteelyardError
 from app.core.money import ZERO
 from app.core.optimize.allocate import PlanScope
 from app.core.plan import PlanRequest
-from app.core.policy import DAY_S, LotMethod, Policy
-from app.core.portfolio import AccountKind, Asset, AssetClass, PortfolioStatus
+from app.core.policy import DAY_S
+from app.core.portfolio import AccountKind, AssetClass
 from app.core.targets import MAX_KEY_LENGTH, TargetDraft
 
 MAX_ARRAY = 500
@@ -145,102 +141,6 @@ def target_drafts(entries: list[TargetEntryInput], *path: str) -> tuple[TargetDr
     return _each(entries, TargetEntryInput.to_core, *path)
 
 
-@strawberry.input(description="How long prices of one class may be used.")
-class PriceAgeInput:
-    asset_class: AssetClass = field(description="Class of the assets.")
-    age: Duration = field(description="Longest age of a price.")
-
-
-@strawberry.input(
-    description="Changes to a policy; absent fields stay as they are, nulls are refused but for portfolioBand."
-)
-class RebalancePolicyInput:
-    default_band: ToleranceBandInput | None = field(default=UNSET, description="Band of targets that give none.")
-    warn_at: Percent | None = field(default=UNSET, description="Share of a band from which the status is WARNING.")
-    alert_on_warning: bool | None = field(default=UNSET, description="True to open alerts at WARNING already.")
-    alert_after: int | None = field(
-        default=UNSET, description="Scan buckets in a row before a drift is alerted, 1..1000."
-    )
-    recover_after: int | None = field(default=UNSET, description="Scan buckets in a row before it is over, 1..1000.")
-    portfolio_band: Percent | None = field(
-        default=UNSET,
-        description="Share of the base that would have to change hands before the portfolio as a whole is alerted; "
-        "null for no such limit.",
-    )
-    remind_after: Duration | None = field(
-        default=UNSET, description="Silence after an alert was told before it is told again; 0 is for ever."
-    )
-    max_price_age: list[PriceAgeInput] | None = field(
-        default=UNSET, description="How long a price may be used; classes not named stay as they are."
-    )
-    destination: Destination | None = field(default=UNSET, description="Where trades aim.")
-    band_kept: Percent | None = field(default=UNSET, description="Share of the band that SHARE leaves.")
-    min_trade: Decimal | None = field(default=UNSET, description="Trades worth less, in the base currency, are dust.")
-    max_fee: Percent | None = field(default=UNSET, description="Trades whose fee is a larger share are left out.")
-    cash_buffer: Percent | None = field(default=UNSET, description="Cash to leave uninvested.")
-    allow_sells: bool | None = field(default=UNSET, description="False to rebalance with cash only.")
-    lot_method: LotMethod | None = field(default=UNSET, description="Which lots a sale takes first.")
-    short_term_rate: Percent | None = field(default=UNSET, description="Tax rate of short-term gains.")
-    long_term_rate: Percent | None = field(default=UNSET, description="Tax rate of long-term gains.")
-    plan_lifetime: Duration | None = field(default=UNSET, description="How long a plan is good after it was made.")
-    risk_aversion: Decimal | None = field(
-        default=UNSET, description="How much variance is disliked, 0.1 to 1000; for bands of kind COST."
-    )
-    auto_propose: bool | None = field(
-        default=UNSET, description="True to propose a plan when a breach opens; it is never executed by itself."
-    )
-    cooldown: Duration | None = field(
-        default=UNSET, description="Least time between two plans that are proposed by themselves."
-    )
-
-    def apply(self, policy: Policy) -> Policy:
-        """Return the policy with the given fields changed."""
-        given = {name: value for name, value in vars(self).items() if value is not UNSET}
-        for name, value in given.items():
-            if value is None and name != "portfolio_band":
-                raise InvalidInput(f"{_camel(name)} is null; leave it out to keep it", [_camel(name)])
-        changes: dict[str, Any] = {name: value for name, value in given.items() if name in _SAME}
-        if "default_band" in given:
-            changes["default_band"] = _at("defaultBand", given["default_band"].to_core)
-        if "max_price_age" in given:
-            ages = {item.asset_class: item.age for item in given["max_price_age"]}
-            changes["max_price_age_s"] = {**policy.max_price_age_s, **ages}
-        if "band_kept" in given:
-            changes["band_kept"] = given["band_kept"].scaleb(-2)
-        if "min_trade" in given:
-            changes["min_trade"] = _at("minTrade", lambda: scalars.money(given["min_trade"], "minTrade"))
-        for name in ("remind_after", "plan_lifetime", "cooldown"):
-            if name in given:
-                changes[f"{name}_s"] = given[name]
-        if "risk_aversion" in given:
-            changes["risk_aversion"] = _at("riskAversion", lambda: scalars.risk_aversion(given["risk_aversion"]))
-        for name in ("alert_after", "recover_after"):
-            if name in given and not 1 <= given[name] <= 1000:
-                raise InvalidInput(f"{_camel(name)} is {given[name]}; it must be from 1 to 1000", [_camel(name)])
-        return replace(policy, **changes)
-
-    def apply_at(self, *path: str) -> Callable[[Policy], Policy]:
-        """Return the change as a function, for when the policy is known; errors are put under `path`."""
-        return lambda policy: _at(path, lambda: self.apply(policy))
-
-
-_SAME = {
-    "warn_at",
-    "alert_on_warning",
-    "alert_after",
-    "recover_after",
-    "portfolio_band",
-    "auto_propose",
-    "destination",
-    "max_fee",
-    "cash_buffer",
-    "allow_sells",
-    "lot_method",
-    "short_term_rate",
-    "long_term_rate",
-}
-
-
 @strawberry.input(description="Amount of money in one currency.")
 class MoneyInput:
     amount: Decimal = field(description="Amount, 0 or more.")
@@ -269,11 +169,18 @@ class AccountInput:
     cash: Decimal = field(default=ZERO, description="Cash balance in the base currency.")
     balances: list[MoneyInput] = field(default_factory=list, description="Cash in other currencies.")
     lots: list[LotInput] = field(default_factory=list, description="Holdings of the account.")
+    broker: str | None = field(default=None, description="Broker whose fees are paid in it, by name; none when absent.")
+    history_from: date | None = field(
+        default=None,
+        description="Day from which its purchases and sales are all recorded; null when nobody knows.",
+    )
 
     def to_core(self, base_currency: str) -> AccountDraft:
         name = _at("name", lambda: scalars.text(self.name, "name"))
         cash = cash_of(self.cash, self.balances, base_currency)
-        return AccountDraft(name, self.kind, cash, _each(self.lots, LotInput.to_core, "lots", most=20_000))
+        lots = _each(self.lots, LotInput.to_core, "lots", most=20_000)
+        broker = "" if self.broker is None else _at("broker", lambda: scalars.text(self.broker, "broker"))
+        return AccountDraft(name, self.kind, cash, lots, self.history_from, broker)
 
 
 def cash_of(cash: Decimal, balances: list[MoneyInput], base_currency: str) -> dict[str, Decimal]:
@@ -284,44 +191,6 @@ def cash_of(cash: Decimal, balances: list[MoneyInput], base_currency: str) -> di
             raise Duplicate(f"cash in {balance.currency} is given twice", ["balances", place])
         found[balance.currency] = _at(("balances", place, "amount"), lambda item=balance: scalars.money(item.amount))
     return found
-
-
-@strawberry.input(description="What a new portfolio is made of.")
-class PortfolioCreateInput:
-    name: str = field(description="Name.")
-    base_currency: CurrencyCode = field(
-        default=CurrencyCode("USD"), description="Currency in which values are reported."
-    )
-    accounts: list[AccountInput] | None = field(
-        default=None, description="Accounts; one empty taxable account called Main when absent."
-    )
-    targets: list[TargetEntryInput] | None = field(default=None, description="Targets; they can also be set later.")
-    policy: RebalancePolicyInput | None = field(default=None, description="Policy; the defaults when absent.")
-    idempotency_key: str | None = field(
-        default=None, description="Any text unique to this request; a repeat returns the first result again."
-    )
-
-    def to_core(self) -> PortfolioDraft:
-        name = _at("name", lambda: scalars.text(self.name, "name"))
-        policy = _at("policy", lambda: self.policy.apply(Policy()) if self.policy else Policy())
-        accounts = (AccountDraft("Main"),)
-        if self.accounts is not None:
-            accounts = _each(self.accounts, lambda item: item.to_core(self.base_currency), "accounts")
-            _at("accounts", lambda: check_accounts(accounts))
-        targets = None if self.targets is None else target_drafts(self.targets, "targets")
-        return PortfolioDraft(name, self.base_currency, policy, accounts, targets)
-
-
-@strawberry.input(description="What to change of a portfolio; absent fields stay as they are.")
-class PortfolioUpdateInput:
-    portfolio_id: ID = field(description="Global id of the portfolio.")
-    expected_version: int | None = field(default=None, description="Version that was read, to avoid lost updates.")
-    name: str | None = field(default=None, description="New name.")
-    status: PortfolioStatus | None = field(default=None, description="New status.")
-    policy: RebalancePolicyInput | None = field(default=None, description="Changes to the policy.")
-
-    def checked_name(self) -> str | None:
-        return None if self.name is None else _at("name", lambda: scalars.text(self.name, "name"))
 
 
 @strawberry.input(description="Holdings of one account.")
@@ -364,9 +233,19 @@ class RebalanceProposeInput:
     cash_flow: Decimal = field(
         default=ZERO,
         description="Cash in the base currency that comes in (positive, into the first account) or is taken out "
-        "(negative, from any account).",
+        "(negative, from any account); RAISE_CASH needs a negative one.",
     )
-    exclude: list[str] = field(default_factory=list, description="Symbols that must not be traded.")
+    exclude: list[str] = field(default_factory=list, description="Symbols that must not be traded; at most 500.")
+    no_buy: list[str] = field(
+        default_factory=list, description="Symbols that must not be bought, besides the policy's; at most 500."
+    )
+    no_sell: list[str] = field(
+        default_factory=list, description="Symbols that must not be sold, besides the policy's; at most 500."
+    )
+    sell_lots: list[ID] = field(
+        default_factory=list,
+        description="Global ids of the only lots that may be sold; at most 500, and only with the lot method SPEC_ID.",
+    )
     dry_run: bool = field(default=False, description="True to show the plan only, and store nothing.")
     wait: Duration = field(
         default=Duration(5), description='How long to wait for a plan that goes to a worker; "PT0S" for not at all.'
@@ -379,6 +258,11 @@ class RebalanceProposeInput:
 @strawberry.input(description="Which alert to acknowledge.")
 class AlertAcknowledgeInput:
     alert_id: ID = field(description="Global id of the alert.")
+
+
+@strawberry.input(description="Which plan to cancel.")
+class PlanCancelInput:
+    plan_id: ID = field(description="Global id of the plan.")
 
 
 @strawberry.input(description="Which alert to snooze, and until when.")
@@ -394,29 +278,6 @@ class AlertSnoozeInput:
         if self.until is UNSET:
             raise Required("until is missing; give an instant, or null to end the snooze", ["until"])
         return self.until
-
-
-@strawberry.input(description="What trading an asset costs; what is absent is 0.")
-class CostScheduleInput:
-    fixed: Decimal = field(default=ZERO, description="Fee of every order, in a portfolio's base currency.")
-    rate: Percent = field(default=Percent(ZERO), description="Fee in percent of the order's value.")
-    minimum: Decimal = field(default=ZERO, description="Least fee of an order.")
-    half_spread: Percent = field(default=Percent(ZERO), description="Half the bid-ask spread in percent of the price.")
-
-
-@strawberry.input(description="An asset to add or change, found by symbol, currency and venue.")
-class AssetUpsertInput:
-    symbol: str = field(description="Ticker.")
-    asset_class: AssetClass = field(description="Broad class; CASH for a currency whose price is an exchange rate.")
-    currency: CurrencyCode = field(default=CurrencyCode("USD"), description="Currency the asset is quoted in.")
-    venue: str = field(default="", description="Venue, when symbol and currency alone do not tell the asset.")
-    name: str | None = field(default=None, description="Human-readable name; the symbol when absent.")
-    step: Decimal = field(default=ZERO, description='Smallest quantity step; "0" is any fraction.')
-    price_step: Decimal = field(default=Decimal("0.01"), description="Smallest price step of an order.")
-    min_notional: Decimal = field(default=ZERO, description="Smallest order value the venue accepts, in `currency`.")
-    tradable: bool = field(default=True, description="False when it cannot be traded at present.")
-    identical_group: str = field(default="", description="Group of substantially identical assets, for tax.")
-    costs: CostScheduleInput = field(default_factory=CostScheduleInput, description="What trading it costs.")
 
 
 @strawberry.input(description="Price of one asset at one time.")
@@ -440,31 +301,13 @@ def balances_of(balances: list[MoneyInput] | None) -> dict[str, Decimal] | None:
 def plan_request(given: RebalanceProposeInput) -> PlanRequest:
     """Return what to plan."""
     flow = _at("cashFlow", lambda: scalars.money(given.cash_flow, "cashFlow", signed=True))
-    return PlanRequest(given.scope, flow, _each(given.exclude, _name, "exclude"))
-
-
-def asset_of(given: AssetUpsertInput) -> Asset:
-    """Return the asset to write; its id is not known yet."""
-    costs = Costs(
-        _at(("costs", "fixed"), lambda: scalars.money(given.costs.fixed, "fixed")),
-        given.costs.rate.scaleb(-2),
-        _at(("costs", "minimum"), lambda: scalars.money(given.costs.minimum, "minimum")),
-        given.costs.half_spread.scaleb(-2),
-    )
-    symbol = _at("symbol", lambda: scalars.symbol(given.symbol))
-    return Asset(
-        id="",
-        symbol=symbol,
-        asset_class=given.asset_class,
-        currency=given.currency,
-        venue=_at("venue", lambda: scalars.symbol(given.venue, "venue")) if given.venue else "",
-        name=_at("name", lambda: scalars.text(given.name, "name")) if given.name is not None else symbol,
-        quantity_step=_at("step", lambda: scalars.step(given.step)),
-        price_step=_at("priceStep", lambda: scalars.price(given.price_step, "priceStep")),
-        min_notional=_at("minNotional", lambda: scalars.money(given.min_notional, "minNotional")),
-        tradable=given.tradable,
-        identical_group=_at("identicalGroup", lambda: _name(given.identical_group)) if given.identical_group else "",
-        costs=costs,
+    return PlanRequest(
+        given.scope,
+        flow,
+        _each(given.exclude, _name, "exclude"),
+        _each(given.no_buy, _name, "noBuy"),
+        _each(given.no_sell, _name, "noSell"),
+        _each(given.sell_lots, str, "sellLots"),
     )
 
 
@@ -500,8 +343,3 @@ def _at(path: Any, read: Any) -> Any:
     except SteelyardError as error:
         steps = (path,) if isinstance(path, str) else path
         raise error.under(*steps) from None
-
-
-def _camel(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(part.title() for part in tail)

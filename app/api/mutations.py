@@ -10,20 +10,21 @@ from app.api.errors import UserError, payload
 from app.api.inputs import (
     AlertAcknowledgeInput,
     AlertSnoozeInput,
-    AssetUpsertInput,
     HoldingsImportInput,
-    PortfolioCreateInput,
-    PortfolioUpdateInput,
+    PlanCancelInput,
     PricesRecordInput,
     RebalanceProposeInput,
     TargetsSetInput,
-    asset_of,
     balances_of,
     plan_request,
     price_drafts,
     target_drafts,
 )
+from app.api.inputs_market import AssetUpsertInput, asset_of
+from app.api.inputs_portfolio import PortfolioCreateInput, PortfolioUpdateInput
+from app.api.mutations_broker import BrokerMutation
 from app.api.mutations_hook import HookMutation
+from app.api.mutations_past import PastMutation
 from app.api.types import Account, Asset
 from app.api.types_alert import DriftAlert, alert_of
 from app.api.types_drift import Drift
@@ -68,6 +69,12 @@ class RebalanceProposePayload:
     user_errors: list[UserError] = field(description=ERRORS)
 
 
+@strawberry.type(description="Result of cancelling a plan.")
+class PlanCancelPayload:
+    plan: RebalancePlan | None = field(description="The plan, CANCELLED; null when there are errors.")
+    user_errors: list[UserError] = field(description=ERRORS)
+
+
 @strawberry.type(description="Result of acknowledging an alert.")
 class AlertAcknowledgePayload:
     alert: DriftAlert | None = field(description="The alert; null when there are errors.")
@@ -99,7 +106,7 @@ class ScanStartPayload:
 
 
 @strawberry.type(description="What can be changed. Every mutation is scoped to the caller's own objects.")
-class Mutation(HookMutation):
+class Mutation(BrokerMutation, HookMutation, PastMutation):
     @field(description="Create a portfolio, with accounts, holdings and targets: all of it or nothing.")
     async def portfolio_create(
         self,
@@ -189,6 +196,20 @@ class Mutation(HookMutation):
             return {"plan": plan_of(plan)}
 
         return await payload(RebalanceProposePayload, work())
+
+    @field(
+        description="Cancel a plan that is QUEUED or COMPUTING; the search for it is stopped. One that is cancelled "
+        "stays so; any other is an InvalidStateError."
+    )
+    async def plan_cancel(
+        self,
+        info: CallerInfo,
+        input: Annotated[PlanCancelInput, strawberry.argument(description="Which plan.")],
+    ) -> PlanCancelPayload:
+        async def work() -> dict[str, object]:
+            return {"plan": plan_of(await plans.cancel(await info.context.context(), input.plan_id))}
+
+        return await payload(PlanCancelPayload, work())
 
     @field(description="Mark an alert as seen: it is not told again until it escalates or ends.")
     async def alert_acknowledge(

@@ -12,8 +12,9 @@ from app.api.limits import COST_MAX
 from app.api.paging import After, First, page_info, page_size
 from app.api.queries_hook import HookQuery
 from app.api.scalars import Duration
-from app.api.types import Asset, AssetConnection, Node
+from app.api.types import Asset, AssetConnection, BrokerConnection, Node
 from app.api.types_alert import DriftAlertConnection, alert_of
+from app.api.types_costs import Broker
 from app.api.types_history import HealthOverview
 from app.api.types_plan import RebalancePlan, plan_of
 from app.api.types_portfolio import CallerInfo, Portfolio, PortfolioConnection
@@ -136,6 +137,11 @@ class Query(HookQuery):
         context = await info.context.context()
         page = await market.page(context, search, page_size(first), after)
         return AssetConnection(nodes=[Asset.of(*one) for one in page.items], page_info=page_info(page))
+
+    @field(description="Brokers whose fees are known, in the order in which they were first recorded.")
+    async def brokers(self, info: CallerInfo, first: First = 10, after: After = None) -> BrokerConnection:
+        page = await market.broker_page(await info.context.context(), page_size(first), after)
+        return BrokerConnection(nodes=[Broker.of(broker) for _, broker in page.items], page_info=page_info(page))
 
     @field(description="Runs of the health monitor, newest first. Needs the role operator.")
     async def health_scans(self, info: CallerInfo, first: First = 20, after: After = None) -> HealthScanConnection:

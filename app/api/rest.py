@@ -23,6 +23,7 @@ from app.api import edge
 from app.api.auth import Verifier
 from app.api.errors import HTTP_STATUS
 from app.api.graphql import ENDED_MESSAGE, Caller
+from app.api.inputs import MAX_ARRAY, NAME_MAX
 from app.api.paging import PAGE_MAX
 from app.api.types_alert import DriftAlertEvent, alert_of
 from app.api.types_drift import Drift
@@ -32,8 +33,17 @@ from app.api.types_portfolio import Targets
 from app.context import Context, Services
 from app.core import scalars
 from app.core.alerts import AlertSeverity
-from app.core.document import Fields, read_bool, read_target
-from app.core.errors import InvalidInput, NotFound, SteelyardError, TargetsSum, Unauthenticated, VersionConflict
+from app.core.document import read_bool, read_target
+from app.core.errors import (
+    InvalidInput,
+    LimitExceeded,
+    NotFound,
+    SteelyardError,
+    TargetsSum,
+    Unauthenticated,
+    VersionConflict,
+)
+from app.core.fields import Fields
 from app.core.health import Resolution
 from app.core.money import ZERO, plain
 from app.core.optimize.allocate import PlanScope
@@ -81,6 +91,7 @@ def routes(services: Services, verifier: Verifier, hub: Hub) -> list[Route]:
         route(f"{base}/drift/stream", get_drift_stream, "GET"),
         route(f"{base}/propose", post_propose, "POST"),
         route(f"{base}/plans/{{plan}}", get_plan, "GET"),
+        route(f"{base}/plans/{{plan}}/cancel", post_cancel, "POST"),
     ]
 
 
@@ -178,13 +189,16 @@ def _event(kind: str, cursor: str, data: object) -> str:
 
 
 async def post_propose(request: Request, context: Context) -> Response:
-    """Propose a plan: {"scope", "cashFlow", "exclude", "dryRun"}. 201 when it is made, 202 when a worker makes it."""
+    """Propose a plan: {"scope", "cashFlow", "exclude", "noBuy", "noSell", "sellLots", "dryRun"}.
+
+    201 when it is made, 202 when a worker makes it.
+    """
     raw = await request.body()
     body = Fields(edge.strict_json(raw) if raw else {})
     wanted = PlanRequest(
         body.take("scope", lambda value: scalars.member(PlanScope, value, "scope"), PlanScope.BREACHED_ONLY),
         body.take("cashFlow", lambda value: scalars.money(value, "cashFlow", signed=True), ZERO),
-        body.each("exclude", lambda value: scalars.text(value, "exclude", longest=64)) or (),
+        *(_names(body, name) for name in ("exclude", "noBuy", "noSell", "sellLots")),
     )
     dry_run = body.take("dryRun", read_bool, False)
     body.end()
@@ -204,12 +218,29 @@ async def post_propose(request: Request, context: Context) -> Response:
     return response
 
 
+def _names(body: Fields, name: str) -> tuple[str, ...]:
+    found = body.each(name, lambda value: scalars.text(value, name, longest=NAME_MAX)) or ()
+    if len(found) > MAX_ARRAY:
+        raise LimitExceeded(f"there are {len(found)} items; at most {MAX_ARRAY} are allowed", [name])
+    return found
+
+
 async def get_plan(request: Request, context: Context) -> Response:
     """Answer a plan, where POST propose says it is."""
+    return _json(plan_of(await _plan(request, context)))
+
+
+async def post_cancel(request: Request, context: Context) -> Response:
+    """Cancel a plan that waits or is being made."""
+    plan = await _plan(request, context)
+    return _json(plan_of(await plans.cancel(context, plan.id)))
+
+
+async def _plan(request: Request, context: Context) -> plans.StoredPlan:
     plan = await plans.find(context, request.path_params["plan"])
     if plan.portfolio_id != request.path_params["id"]:
         raise NotFound("plan", plan.id)
-    return _json(plan_of(plan))
+    return plan
 
 
 def _targets(answer: Targets, status: int) -> Response:

@@ -9,13 +9,14 @@ import strawberry
 from strawberry import ID
 
 from app.api.scalars import CurrencyCode, Duration, Percent
+from app.api.types_costs import Broker, CostSchedule, Liquidity
 from app.core import bands, ids, lots
 from app.core import portfolio as core
 from app.core.bands import Band, BandKind, Destination, Side, Worked
 from app.core.drift import Snapshot
 from app.core.lots import GainTerm
 from app.core.money import HUNDRED, QUANTITY_PLACES, exactly, quotient
-from app.core.policy import DAY_S, LotMethod, Policy
+from app.core.policy import DAY_S, LotMethod, Objective, Policy, TaxRegime, WashRule
 from app.core.portfolio import AccountKind, AssetClass, Holding, Valuation
 from app.core.stats import Volatility
 from app.core.targets import Target as CoreTarget
@@ -52,14 +53,6 @@ class Price:
     source: str = field(description='Where the price came from, e.g. "csv" or "demo: simulated".')
 
 
-@strawberry.type(description="What trading an asset costs. What was never given is 0.")
-class CostSchedule:
-    fixed: Decimal = field(description="Fee of every order, in the portfolio's base currency.")
-    rate: Percent = field(description="Fee in percent of the order's value.")
-    minimum: Decimal = field(description="Least fee of an order, in the portfolio's base currency.")
-    half_spread: Percent = field(description="Half the bid-ask spread in percent of the price.")
-
-
 @strawberry.type(description="Something that can be held. Assets and prices belong to nobody; operators keep them.")
 class Asset(Node):
     symbol: str = field(description='Ticker, e.g. "AAPL" or "BTC".')
@@ -72,17 +65,12 @@ class Asset(Node):
     min_notional: Money | None = field(description="Smallest order value the venue accepts; null when there is none.")
     tradable: bool = field(description="False when the asset cannot be traded at present.")
     identical_group: str = field(description="Assets of one group are substantially identical for tax; else empty.")
-    costs: CostSchedule = field(description="What trading it costs.")
+    costs: CostSchedule = field(description="What trading it costs, where no broker charges otherwise.")
+    liquidity: Liquidity | None = field(description="How it trades in a day; null when that is not known.")
     price: Price | None = field(description="Latest known price; null while there is none.")
 
     @classmethod
     def of(cls, asset: core.Asset, price: core.Price | None) -> "Asset":
-        costs = CostSchedule(
-            fixed=asset.costs.fixed,
-            rate=Percent(asset.costs.rate * HUNDRED),
-            minimum=asset.costs.minimum,
-            half_spread=Percent(asset.costs.half_spread * HUNDRED),
-        )
         return cls(
             id=ID(asset.id),
             symbol=asset.symbol,
@@ -95,7 +83,8 @@ class Asset(Node):
             min_notional=money(asset.min_notional, asset.currency) if asset.min_notional else None,
             tradable=asset.tradable,
             identical_group=asset.identical_group,
-            costs=costs,
+            costs=CostSchedule.of(asset.costs),
+            liquidity=Liquidity.of(asset.liquidity) if asset.liquidity else None,
             price=Price(value=money(price.value, asset.currency), at=price.priced_at, source=price.source)
             if price
             else None,
@@ -108,16 +97,33 @@ class AssetConnection:
     page_info: PageInfo = field(description="Where this page stands.")
 
 
+@strawberry.type(description="Page of brokers.")
+class BrokerConnection:
+    nodes: list[Broker] = field(description="The brokers, those that were recorded first before the others.")
+    page_info: PageInfo = field(description="Where this page stands.")
+
+
 @strawberry.type(description="Account at a broker, bank or exchange.")
 class Account(Node):
     name: str = field(description="Name chosen by the owner.")
     kind: AccountKind = field(description="Tax treatment.")
     cash: list[Money] = field(description="Cash balances by currency. Unsettled cash is not modelled.")
+    history_from: date | None = field(
+        description="Day from which its purchases and sales are all recorded; null when nobody said."
+    )
+    broker: str | None = field(description="Broker whose fees are paid in it, by name; null when none is named.")
 
     @classmethod
     def of(cls, account: core.Account) -> "Account":
         cash = [money(amount, currency) for currency, amount in account.cash.items()]
-        return cls(id=ID(account.id), name=account.name, kind=account.kind, cash=cash)
+        return cls(
+            id=ID(account.id),
+            name=account.name,
+            kind=account.kind,
+            cash=cash,
+            history_from=account.history_from,
+            broker=account.broker or None,
+        )
 
 
 @strawberry.type(description="Units bought at one time and price.")
@@ -317,6 +323,29 @@ class RebalancePolicy:
         description="True to propose a plan when a breach opens; it is never executed by itself."
     )
     cooldown: Duration = field(description="Least time between two plans that are proposed by themselves.")
+    objective: Objective = field(description="What weighs more: drift, or costs and tax.")
+    drift_price: Decimal | None = field(
+        description="What one unit of money off target costs; null for that of `objective`: 0.01, 0.05 or 1."
+    )
+    tax_regime: TaxRegime = field(description="Rules that gains and losses follow.")
+    wash_rule: WashRule = field(description="What becomes of a purchase that would wash a recent loss.")
+    crypto_washes: bool = field(description="True where the wash-sale rule applies to CRYPTO too.")
+    loss_credit: Percent = field(description="Share of a loss's tax that counts as saved; the gain later is higher.")
+    yearly_loss_cap: Decimal = field(description="How much net loss offsets other income in a year.")
+    min_harvest: Decimal = field(description="Smallest loss worth harvesting.")
+    min_harvest_share: Percent = field(
+        description="Smallest loss worth harvesting, as a share of the basis of what is sold."
+    )
+    max_turnover: Percent | None = field(
+        description="Half the traded value of one plan, at most this share of the base; null for no limit."
+    )
+    tax_budget: Decimal | None = field(description="Largest tax that one plan may realise; null for no limit.")
+    improvement: Percent | None = field(
+        description="A trade is kept only if it leaves the drift of its sleeve at or below this share of what it was; "
+        "null for no limit."
+    )
+    no_buy: list[str] = field(description="Symbols that are never bought.")
+    no_sell: list[str] = field(description="Symbols that are never sold.")
 
     @classmethod
     def of(cls, policy: Policy) -> "RebalancePolicy":
@@ -344,4 +373,18 @@ class RebalancePolicy:
             risk_aversion=policy.risk_aversion,
             auto_propose=policy.auto_propose,
             cooldown=Duration(policy.cooldown_s),
+            objective=policy.objective,
+            drift_price=policy.drift_price,
+            tax_regime=policy.tax_regime,
+            wash_rule=policy.wash_rule,
+            crypto_washes=policy.crypto_washes,
+            loss_credit=Percent(policy.loss_credit),
+            yearly_loss_cap=policy.yearly_loss_cap,
+            min_harvest=policy.min_harvest,
+            min_harvest_share=Percent(policy.min_harvest_share),
+            max_turnover=percent_or_none(policy.max_turnover),
+            tax_budget=policy.tax_budget,
+            improvement=percent_or_none(policy.improvement),
+            no_buy=list(policy.no_buy),
+            no_sell=list(policy.no_sell),
         )

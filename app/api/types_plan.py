@@ -2,39 +2,51 @@
 
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Final
 
 import strawberry
 from strawberry import ID
 
-from app.actions.plans import StoredPlan
+from app.actions.plans import Progress, StoredPlan
 from app.api.scalars import Percent
 from app.api.types import Money, Node, PageInfo, money, percent_or_none
 from app.api.types_drift import Drift
+from app.core.costs import TradeCosts as CoreCosts
 from app.core.lots import GainTerm
 from app.core.lots import LotSale as CoreSale
-from app.core.money import exactly
 from app.core.optimize.allocate import PlanScope
-from app.core.plan import Plan, PlanStatus, TradeReason
+from app.core.plan import Plan, PlanStatus, Proof, ProofStatus, TradeReason
 from app.core.plan import PlannedTrade as CoreTrade
+from app.core.plan import WaitAdvice as CoreAdvice
 from app.core.trades import Skip, SkipReason, TradeSide
 
 field = strawberry.field
+
+INT_MAX: Final = 2**31 - 1  # the largest Int of GraphQL
 
 
 @strawberry.type(description="Expected costs of trades, in the base currency.")
 class TradeCosts:
     fee: Money = field(description="Commissions and exchange fees.")
     spread: Money = field(description="Half the bid-ask spread.")
+    impact: Money = field(description="How far the trade is expected to move the price; 0 where that is not known.")
     total: Money = field(description="Sum of the above.")
 
 
 @strawberry.type(
-    description="Expected tax of the sales in taxable accounts, in the base currency. Wash sales and yearly netting "
-    "are not applied; a plan that realises losses says so in its warnings. An estimate, not tax advice."
+    description="Expected tax of the sales in taxable accounts, in the base currency. Gains are before wash sales, the "
+    "tax is after; what of the past is not known is said in the warnings. An estimate, not tax advice."
 )
 class TaxEffect:
     short_term_gain: Money = field(description="Short-term gains less short-term losses.")
     long_term_gain: Money = field(description="Long-term gains less long-term losses.")
+    losses_harvested: Money = field(description="Losses that are realised, as a positive amount.")
+    wash_sale_disallowed: Money = field(
+        description="Part of those losses that purchases of the last 30 days disallow, as a positive amount."
+    )
+    forfeited: Money = field(
+        description="Losses of the last 30 days that the plan's purchases wash, as a positive amount."
+    )
     estimated_tax: Money = field(description="Tax at the policy's rates; negative is a saving.")
 
 
@@ -47,6 +59,10 @@ class PlanSummary:
     costs: TradeCosts = field(description="Expected costs.")
     tax: TaxEffect = field(description="Expected tax.")
     net_cash: Money = field(description="Change of cash by the trades, costs included.")
+    saved_against_naive: Money | None = field(
+        description="What the plan costs less, in costs and tax, than selling what is overweight by highest cost and "
+        "buying straight to the targets; negative where it costs more, null where that cannot be done."
+    )
 
 
 @strawberry.type(description="Part of a lot that a trade sells.")
@@ -89,6 +105,42 @@ class SkippedTrade:
 
 
 @strawberry.type(
+    description="How good a plan is proven to be. J, in the base currency, is what drift, costs and tax come to; less "
+    "is better."
+)
+class PlanProof:
+    status: ProofStatus = field(description="OPTIMAL, or FEASIBLE where a better plan may exist.")
+    objective: Money = field(description="J of the plan.")
+    bound: Money = field(description="No plan has a lower J than this, up to rounding.")
+    gap: Decimal = field(description="Objective less bound as a fraction of the portfolio's value, 0 or more.")
+    hold: Money = field(description="J of doing nothing.")
+    nodes: int = field(description="Cases that were looked at, as far as they can be counted here: 2147483647.")
+    engine: str = field(description="Engine and version that found the plan.")
+    solve_ms: int | None = field(
+        description="Milliseconds that making the plan took, rounded up; the rest is the same for the same inputs."
+    )
+
+
+@strawberry.type(description="How far a plan that is being made is.")
+class PlanProgress:
+    nodes: int = field(description="Cases looked at so far, as far as they can be counted here: 2147483647.")
+    gap: Decimal | None = field(
+        description="How far the best plan so far may be from the best there is, as a fraction of the portfolio's "
+        "value; null while that is not known."
+    )
+
+
+@strawberry.type(description="Lot that is short-term now and turns long-term soon, and what waiting for that saves.")
+class WaitAdvice:
+    symbol: str = field(description="Asset of the lot.")
+    lot_id: ID = field(description="Global id of the lot.")
+    long_from: date = field(description="First day on which a sale is long-term.")
+    days: int = field(description="Days until then.")
+    saves: Money = field(description="Tax that waiting saves at the policy's rates and today's price.")
+    text: str = field(description="The advice in one sentence.")
+
+
+@strawberry.type(
     description="Proposal of trades that brings a portfolio back towards its targets, with what it costs and why. "
     "The same inputs always make the same plan."
 )
@@ -99,7 +151,14 @@ class RebalancePlan(Node):
     scope: PlanScope = field(description="What it covers.")
     cash_flow: Money = field(description="Cash that comes in (positive) or is taken out (negative).")
     exclude: list[str] = field(description="Symbols that are left alone.")
-    method: str = field(description='Method and version that made it, e.g. "water-fill-1"; empty until it is made.')
+    no_buy: list[str] = field(description="Symbols that the request keeps from being bought.")
+    no_sell: list[str] = field(description="Symbols that the request keeps from being sold.")
+    sell_lots: list[ID] = field(description="Global ids of the only lots that may be sold, where it names some.")
+    method: str = field(description="Method and version of planning, which the digest of its inputs pins.")
+    optimal: bool = field(description="True when it is proven that no plan is better by more than the gap that counts.")
+    proof: PlanProof | None = field(
+        description="How good the plan is; null until it is made, and of plans made without a proof."
+    )
     requested_by: str = field(description="Who asked for it: the owner's subject, or the tool that acts for it.")
     created_at: datetime = field(description="When it was asked for.")
     ready_at: datetime | None = field(description="When it was ready.")
@@ -112,7 +171,11 @@ class RebalancePlan(Node):
     summary: PlanSummary | None = field(description="Totals; null until it is made.")
     trades: list[PlannedTrade] = field(description="Trades in the order they should be placed.")
     skipped: list[SkippedTrade] = field(description="Trades that were considered and left out, with the reason.")
+    advice: list[WaitAdvice] = field(description="Lots that are worth waiting for.")
     warnings: list[str] = field(description="Things a person should know before acting on it.")
+    progress: PlanProgress | None = field(
+        description="How far it is while a worker makes it; null before, and for plans that were made at once."
+    )
     error: str | None = field(description="Why it failed.")
 
 
@@ -135,7 +198,12 @@ def plan_of(stored: StoredPlan) -> RebalancePlan:
         scope=stored.request.scope,
         cash_flow=money(stored.request.cash_flow, currency),
         exclude=list(stored.request.exclude),
+        no_buy=list(stored.request.no_buy),
+        no_sell=list(stored.request.no_sell),
+        sell_lots=[ID(lot_id) for lot_id in stored.request.sell_lots],
         method=stored.engine,
+        optimal=bool(plan and plan.proof and plan.proof.status is ProofStatus.OPTIMAL),
+        proof=_proof(plan.proof, stored.solve_ms, currency) if plan and plan.proof else None,
         requested_by=stored.requested_by,
         created_at=stored.created_at,
         ready_at=stored.ready_at,
@@ -148,9 +216,15 @@ def plan_of(stored: StoredPlan) -> RebalancePlan:
         summary=_summary(plan, currency) if plan else None,
         trades=[_trade(place, trade_id, one, stored) for place, (trade_id, one) in enumerate(trades, start=1)],
         skipped=[_skipped(skip, currency) for skip in plan.skipped] if plan else [],
+        advice=[_advice(one, currency) for one in plan.advice] if plan else [],
         warnings=list(plan.warnings) if plan else [],
+        progress=_progress(stored.progress) if stored.progress else None,
         error=stored.error.message if stored.error else None,
     )
+
+
+def _progress(progress: Progress) -> PlanProgress:
+    return PlanProgress(nodes=min(progress.nodes, INT_MAX), gap=progress.gap)
 
 
 def _summary(plan: Plan, currency: str) -> PlanSummary:
@@ -160,19 +234,48 @@ def _summary(plan: Plan, currency: str) -> PlanSummary:
         bought=money(found.bought, currency),
         sold=money(found.sold, currency),
         turnover=percent_or_none(found.turnover),
-        costs=_costs(found.fees, found.spread, currency),
+        costs=_costs(CoreCosts(found.fees, found.spread, found.impact), currency),
         tax=TaxEffect(
             short_term_gain=money(found.tax.short_term_gain, currency),
             long_term_gain=money(found.tax.long_term_gain, currency),
+            losses_harvested=money(found.tax.losses, currency),
+            wash_sale_disallowed=money(found.tax.disallowed, currency),
+            forfeited=money(found.tax.forfeited, currency),
             estimated_tax=money(found.tax.estimated_tax, currency),
         ),
         net_cash=money(found.net_cash, currency),
+        saved_against_naive=None if found.saved is None else money(found.saved, currency),
     )
 
 
-@exactly
-def _costs(fee: Decimal, spread: Decimal, currency: str) -> TradeCosts:
-    return TradeCosts(fee=money(fee, currency), spread=money(spread, currency), total=money(fee + spread, currency))
+def _costs(costs: CoreCosts, currency: str) -> TradeCosts:
+    parts = costs.fee, costs.spread, costs.impact, costs.total
+    fee, spread, impact, total = (money(part, currency) for part in parts)
+    return TradeCosts(fee=fee, spread=spread, impact=impact, total=total)
+
+
+def _proof(proof: Proof, solve_ms: int | None, currency: str) -> PlanProof:
+    return PlanProof(
+        status=proof.status,
+        objective=money(proof.objective, currency),
+        bound=money(proof.bound, currency),
+        gap=proof.gap,
+        hold=money(proof.hold, currency),
+        nodes=min(proof.nodes, INT_MAX),
+        engine=proof.engine,
+        solve_ms=solve_ms,
+    )
+
+
+def _advice(advice: CoreAdvice, currency: str) -> WaitAdvice:
+    return WaitAdvice(
+        symbol=advice.symbol,
+        lot_id=ID(advice.lot_id),
+        long_from=advice.long_from,
+        days=advice.days,
+        saves=money(advice.saves, currency),
+        text=advice.text,
+    )
 
 
 def _trade(sequence: int, trade_id: str, planned: CoreTrade, stored: StoredPlan) -> PlannedTrade:
@@ -189,7 +292,7 @@ def _trade(sequence: int, trade_id: str, planned: CoreTrade, stored: StoredPlan)
         quantity=trade.quantity,
         price=money(trade.price.value, trade.asset.currency),
         value=money(trade.value, currency),
-        costs=_costs(trade.costs.fee, trade.costs.spread, currency),
+        costs=_costs(trade.costs, currency),
         lots=[_sale(sale, currency) for sale in trade.sales],
         reason=planned.reason,
         explanation=planned.explanation,

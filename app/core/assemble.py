@@ -1,16 +1,25 @@
 """From drafts to values: symbols looked up, defaults filled in. Offline and online lots are made here alike."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 
-from app.core import targets
+from app.core import past, targets
 from app.core.document import PortfolioFile
-from app.core.drafts import LotDraft, PortfolioDraft, basis_of, names_of
+from app.core.drafts import (
+    AccountDraft,
+    LotDraft,
+    PortfolioDraft,
+    TransactionDraft,
+    basis_of,
+    check_history,
+    names_of,
+)
 from app.core.drift import Snapshot
 from app.core.errors import InvalidInput, SteelyardError
 from app.core.money import MONEY_LIMIT, QUANTITY_LIMIT, QUANTITY_PLACES, ROUNDED, ZERO, exactly, plain, round_half_even
+from app.core.past import Past, Told
 from app.core.portfolio import Account, Asset, Market, Portfolio, TaxLot, rate
 from app.core.targets import TargetDraft
 
@@ -83,12 +92,55 @@ def snapshot_of(file: PortfolioFile) -> Snapshot:
     """
     assets = [asset for asset, _ in file.assets]
     names = names_of(assets)
-    market = Market({asset.id: asset for asset in assets}, {asset.id: price for asset, price in file.assets if price})
+    market = Market(
+        {asset.id: asset for asset in assets},
+        {asset.id: price for asset, price in file.assets if price},
+        {broker.name: broker for broker in file.brokers},
+    )
     try:
         _check_names(file.portfolio, names, assets, complete=True)
         return snapshot_from(file.portfolio, names, market, file.as_of)
     except SteelyardError as error:
         raise error.under("portfolio") from None
+
+
+def planned_from(file: PortfolioFile) -> Snapshot:
+    """Return the snapshot of a portfolio file that knows its past too; all its accounts are one taxpayer group."""
+    snapshot = snapshot_of(file)
+    names = names_of([asset for asset, _ in file.assets])
+    today = file.as_of.date()
+    accounts = {account.id: account for account in snapshot.portfolio.accounts}
+    told = []
+    for place, fact in enumerate(file.transactions):
+        try:
+            told.append(_told(fact, accounts, names, today))
+        except SteelyardError as error:
+            raise error.under("transactions", place) from None
+    known_from = past.known_since(account.history_from for account in accounts.values())
+    held = past.own_lots(accounts.values(), snapshot.market, today)
+    return past.with_facts(snapshot, Past(past.in_order(told), held, known_from))
+
+
+def _told(fact: TransactionDraft, accounts: Mapping[str, Account], names: Mapping[str, Asset], today: date) -> Told:
+    past.check_day(fact.traded_on, today)
+    if fact.symbol not in names:
+        raise InvalidInput(f"no asset of the file has the symbol {fact.symbol}; add it to assets", ["symbol"])
+    account = accounts[fact.account]
+    return Told(
+        *(fact.traded_on, account.id, account.kind, fact.side, names[fact.symbol]),
+        *(fact.quantity, fact.price, fact.fees),
+    )
+
+
+def check_broker_known(account: AccountDraft, brokers: Collection[str]) -> None:
+    """Refuse an account whose broker is not among those that are known."""
+    if account.broker and account.broker not in brokers:
+        raise no_broker(account.broker)
+
+
+def no_broker(name: str) -> InvalidInput:
+    """Return the error for a broker that nobody has told of."""
+    return InvalidInput(f"no broker is called {name}; an operator can record it, and a file list it", ["broker"])
 
 
 def snapshot_from(draft: PortfolioDraft, names: Mapping[str, Asset], market: Market, as_of: datetime) -> Snapshot:
@@ -99,11 +151,22 @@ def snapshot_from(draft: PortfolioDraft, names: Mapping[str, Asset], market: Mar
             lots = new_lots(account.lots, names, market, draft.base_currency, as_of.date())
         except SteelyardError as error:
             raise error.under("accounts", place, "lots") from None
+        try:
+            check_history(account.history_from, as_of.date())
+            check_broker_known(account, market.brokers)
+        except SteelyardError as error:
+            raise error.under("accounts", place) from None
         held = tuple(
             TaxLot(f"{account.name}:{index}", lot.asset.id, lot.quantity, lot.basis, lot.acquired_on, lot.acquired_on)
             for index, lot in enumerate(lots)
         )
-        accounts.append(Account(account.name, account.name, account.kind, account.cash, held))
+        accounts.append(
+            Account(
+                *(account.name, account.name, account.kind, account.cash, held),
+                history_from=account.history_from,
+                broker=account.broker,
+            )
+        )
     portfolio = Portfolio(draft.name, draft.name, draft.base_currency, tuple(accounts))
     ids = {name: asset.id for name, asset in names.items()}
     try:

@@ -2,9 +2,15 @@
 
     {"steelyard": 1, "asOf": "...",
      "assets": [{"symbol", "assetClass", "currency", "venue", "name", "step", "priceStep", "minNotional", "tradable",
-                 "identicalGroup", "costs": {"fixed", "rate", "minimum", "halfSpread"}, "price", "pricedAt", "source"}],
+                 "identicalGroup", "price", "pricedAt", "source",
+                 "costs": {"fixed", "rate", "minimum", "cap", "halfSpread",
+                           "tiers": [{"above", "fixed", "rate", "minimum", "cap"}]},
+                 "liquidity": {"dailyVolume", "dailyVolatility", "impactFactor"}}],
+     "brokers": [{"name", "currency", "conversion",
+                  "fees": [{"assetClass", "fixed", "rate", "minimum", "cap", "tiers": [...]}]}],
      "portfolio": {"name", "baseCurrency", "policy": {...},
-                   "accounts": [{"name", "kind", "cash", "balances": [{"amount", "currency"}],
+                   "accounts": [{"name", "kind", "cash", "balances": [{"amount", "currency"}], "historyFrom",
+                                 "broker",
                                  "lots": [{"symbol", "quantity", "unitCost", "acquiredOn"}]}],
                    "targets": [{"key", "percent", "assets": [...], "assetClass", "band": {...}}]},
      "transactions": [{"date", "account", "side", "symbol", "quantity", "price", "fees"}]}
@@ -13,10 +19,10 @@ Names and scalars are the API's: numbers are decimal strings or integers. Unknow
 has the API's default; an absent `asOf` is the instant handed in.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from enum import Enum
 from typing import Final, TypeVar
 
 from app.core import bands, scalars, targets
@@ -28,10 +34,10 @@ from app.core.bands import (
     WINDOW_DAYS,
     Band,
     BandKind,
-    Destination,
     Side,
 )
-from app.core.costs import Costs
+from app.core.costs import FREE
+from app.core.document_costs import read_broker, read_costs, read_liquidity
 from app.core.drafts import (
     MAX_NAME_LENGTH,
     AccountDraft,
@@ -40,72 +46,29 @@ from app.core.drafts import (
     TransactionDraft,
     check_accounts,
 )
-from app.core.errors import Duplicate, InvalidInput, LimitExceeded, Required, SteelyardError
+from app.core.errors import Duplicate, InvalidInput, LimitExceeded, SteelyardError
+from app.core.fields import Fields
 from app.core.money import HUNDRED, ZERO
-from app.core.policy import LotMethod, Policy
-from app.core.portfolio import AccountKind, Asset, AssetClass, Price
+from app.core.policy import Policy
+from app.core.portfolio import AccountKind, Asset, AssetClass, Broker, Price
 from app.core.targets import TargetDraft
 from app.core.trades import TradeSide
 
 VERSION: Final = 1
-MAX_ITEMS: Final = 100_000
+MAX_SYMBOLS: Final = 500  # that a policy keeps from being bought, or sold
 
-T = TypeVar("T")
+E = TypeVar("E", bound=Enum)
 
 
 @dataclass(frozen=True, slots=True)
 class PortfolioFile:
-    """A parsed file: assets with their prices, the portfolio as a draft, facts of the past."""
+    """A parsed file: assets with their prices, the portfolio as a draft, facts of the past, brokers."""
 
     as_of: datetime
     assets: tuple[tuple[Asset, Price | None], ...]
     portfolio: PortfolioDraft
     transactions: tuple[TransactionDraft, ...]
-
-
-class Fields:
-    """One JSON object being read: takes fields by name, says where errors are, refuses what nobody took."""
-
-    def __init__(self, document: object) -> None:
-        if not isinstance(document, dict):
-            raise InvalidInput(f"expected an object, found {type(document).__name__}")
-        self.left = dict(document)
-
-    def take(self, name: str, read: Callable[[object], T], default: T | None = None) -> T:
-        """Read a field; without a default it is required. An explicit null counts as absent."""
-        value = self.left.pop(name, None)
-        if value is None:
-            if default is None:
-                raise Required(f"{name} is missing", [name])
-            return default
-        return self._read(name, value, read)
-
-    def maybe(self, name: str, read: Callable[[object], T]) -> T | None:
-        """Read a field that may be absent."""
-        value = self.left.pop(name, None)
-        return None if value is None else self._read(name, value, read)
-
-    def each(self, name: str, read: Callable[[object], T]) -> tuple[T, ...] | None:
-        """Read a list field, item by item."""
-        items = self.left.pop(name, None)
-        if items is None:
-            return None
-        if not isinstance(items, list):
-            raise InvalidInput(f"{name} must be a list, not {type(items).__name__}", [name])
-        if len(items) > MAX_ITEMS:
-            raise LimitExceeded(f"{name} has {len(items)} items; at most {MAX_ITEMS} are allowed", [name])
-        return tuple(self._read(name, item, read, place) for place, item in enumerate(items))
-
-    def end(self) -> None:
-        """Refuse fields that nobody asked for: a misspelt field would be a silent default."""
-        if self.left:
-            raise InvalidInput(f"there is no field {str(next(iter(self.left)))[:40]!r} here")
-
-    def _read(self, name: str, value: object, read: Callable[[object], T], *places: int) -> T:
-        try:
-            return read(value)
-        except SteelyardError as error:
-            raise error.under(name, *places) from None
+    brokers: tuple[Broker, ...] = ()
 
 
 def parse(document: object, now: datetime) -> PortfolioFile:
@@ -123,6 +86,12 @@ def parse(document: object, now: datetime) -> PortfolioFile:
         if asset.id in seen:
             raise Duplicate(f"asset {asset.id} is given twice", ["assets", place])
         seen.add(asset.id)
+    brokers = fields.each("brokers", read_broker) or ()
+    named: set[str] = set()
+    for place, broker in enumerate(brokers):
+        if broker.name in named:
+            raise Duplicate(f"broker {broker.name} is given twice", ["brokers", place])
+        named.add(broker.name)
     portfolio = fields.take("portfolio", read_portfolio)
     transactions = fields.each("transactions", read_transaction) or ()
     fields.end()
@@ -133,7 +102,7 @@ def parse(document: object, now: datetime) -> PortfolioFile:
                 f"the portfolio has no account {fact.account}; it has {', '.join(sorted(accounts))[:200]}",
                 ["transactions", place, "account"],
             )
-    return PortfolioFile(as_of, assets, portfolio, transactions)
+    return PortfolioFile(as_of, assets, portfolio, transactions, brokers)
 
 
 def _asset(item: object, as_of: datetime) -> tuple[Asset, Price | None]:
@@ -156,26 +125,11 @@ def _asset(item: object, as_of: datetime) -> tuple[Asset, Price | None]:
         min_notional=fields.take("minNotional", lambda value: scalars.money(value, "minNotional"), ZERO),
         tradable=fields.take("tradable", read_bool, True),
         identical_group=fields.take("identicalGroup", lambda value: scalars.text(value, "identicalGroup"), ""),
-        costs=fields.take("costs", _costs, Costs()),
+        costs=fields.take("costs", read_costs, FREE),
+        liquidity=fields.maybe("liquidity", read_liquidity),
     )
     fields.end()
     return asset, None if price is None else Price(price, priced_at, source)
-
-
-def _costs(item: object) -> Costs:
-    fields = Fields(item)
-    costs = Costs(
-        fields.take("fixed", lambda value: scalars.money(value, "fixed"), ZERO),
-        fields.take("rate", lambda value: _fraction(value, "rate"), ZERO),
-        fields.take("minimum", lambda value: scalars.money(value, "minimum"), ZERO),
-        fields.take("halfSpread", lambda value: _fraction(value, "halfSpread"), ZERO),
-    )
-    fields.end()
-    return costs
-
-
-def _fraction(value: object, what: str) -> Decimal:
-    return scalars.percent(value, what).scaleb(-2)
 
 
 def read_bool(value: object) -> bool:
@@ -222,8 +176,10 @@ def _account(item: object, base_currency: str) -> AccountDraft:
         if balance:
             cash[currency] = balance
     lots = fields.each("lots", read_lot) or ()
+    history_from = fields.maybe("historyFrom", lambda value: scalars.day(value, "historyFrom"))
+    broker = fields.take("broker", lambda value: scalars.text(value, "broker"), "")
     fields.end()
-    return AccountDraft(name, kind, cash, lots)
+    return AccountDraft(name, kind, cash, lots, history_from, broker)
 
 
 def _balance(item: object) -> tuple[str, Decimal]:
@@ -355,6 +311,12 @@ def read_policy(item: object) -> Policy:
     def percent(name: str, otherwise: Decimal) -> Decimal:
         return fields.take(name, lambda value: scalars.percent(value, name), otherwise)
 
+    def money(name: str, otherwise: Decimal) -> Decimal:
+        return fields.take(name, lambda value: scalars.money(value, name), otherwise)
+
+    def member(name: str, otherwise: E) -> E:
+        return fields.take(name, lambda value: scalars.member(type(otherwise), value, name), otherwise)
+
     ages: dict[AssetClass, int] = {}
     for place, (asset_class, age) in enumerate(fields.each("maxPriceAge", _age) or ()):
         if asset_class in ages:
@@ -369,24 +331,54 @@ def read_policy(item: object) -> Policy:
         portfolio_band=fields.maybe("portfolioBand", lambda value: scalars.percent(value, "portfolioBand")),
         remind_after_s=fields.take("remindAfter", scalars.duration_s, default.remind_after_s),
         max_price_age_s={**default.max_price_age_s, **ages},
-        destination=fields.take(
-            "destination", lambda value: scalars.member(Destination, value, "destination"), default.destination
-        ),
+        destination=member("destination", default.destination),
         band_kept=percent("bandKept", default.band_kept * HUNDRED).scaleb(-2),
-        min_trade=fields.take("minTrade", lambda value: scalars.money(value, "minTrade"), default.min_trade),
+        min_trade=money("minTrade", default.min_trade),
         max_fee=percent("maxFee", default.max_fee),
         cash_buffer=percent("cashBuffer", default.cash_buffer),
         allow_sells=fields.take("allowSells", read_bool, default.allow_sells),
-        lot_method=fields.take("lotMethod", lambda v: scalars.member(LotMethod, v, "lotMethod"), default.lot_method),
+        lot_method=member("lotMethod", default.lot_method),
         short_term_rate=percent("shortTermRate", default.short_term_rate),
         long_term_rate=percent("longTermRate", default.long_term_rate),
         plan_lifetime_s=fields.take("planLifetime", scalars.duration_s, default.plan_lifetime_s),
         risk_aversion=fields.take("riskAversion", scalars.risk_aversion, default.risk_aversion),
         auto_propose=fields.take("autoPropose", read_bool, default.auto_propose),
         cooldown_s=fields.take("cooldown", scalars.duration_s, default.cooldown_s),
+        objective=member("objective", default.objective),
+        drift_price=fields.maybe("driftPrice", scalars.drift_price),
+        tax_regime=member("taxRegime", default.tax_regime),
+        wash_rule=member("washRule", default.wash_rule),
+        crypto_washes=fields.take("cryptoWashes", read_bool, default.crypto_washes),
+        loss_credit=percent("lossCredit", default.loss_credit),
+        yearly_loss_cap=money("yearlyLossCap", default.yearly_loss_cap),
+        min_harvest=money("minHarvest", default.min_harvest),
+        min_harvest_share=percent("minHarvestShare", default.min_harvest_share),
+        max_turnover=fields.maybe("maxTurnover", lambda value: scalars.percent(value, "maxTurnover")),
+        tax_budget=fields.maybe("taxBudget", lambda value: scalars.money(value, "taxBudget")),
+        improvement=fields.maybe("improvement", lambda value: scalars.percent(value, "improvement")),
+        no_buy=fields.take("noBuy", read_symbols, default.no_buy),
+        no_sell=fields.take("noSell", read_symbols, default.no_sell),
     )
     fields.end()
     return policy
+
+
+def read_symbols(item: object) -> tuple[str, ...]:
+    """Read a list of at most 500 symbols, each of them once."""
+    if not isinstance(item, list):
+        raise InvalidInput(f"must be a list, not {type(item).__name__}")
+    if len(item) > MAX_SYMBOLS:
+        raise LimitExceeded(f"there are {len(item)} symbols; at most {MAX_SYMBOLS} are allowed")
+    found: list[str] = []
+    for place, value in enumerate(item):
+        try:
+            symbol = scalars.symbol(value)
+        except SteelyardError as error:
+            raise error.under(place) from None
+        if symbol in found:
+            raise Duplicate(f"{symbol} is given twice", [place])
+        found.append(symbol)
+    return tuple(found)
 
 
 def _age(item: object) -> tuple[AssetClass, int]:

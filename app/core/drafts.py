@@ -30,12 +30,17 @@ class LotDraft:
 
 @dataclass(frozen=True, slots=True)
 class AccountDraft:
-    """An account to create, with cash by currency."""
+    """An account to create, with cash by currency; its purchases and sales are all known from `history_from`.
+
+    `broker` is a name, or empty.
+    """
 
     name: str
     kind: AccountKind = AccountKind.TAXABLE
     cash: Mapping[str, Decimal] = field(default_factory=dict)
     lots: tuple[LotDraft, ...] = ()
+    history_from: date | None = None
+    broker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,12 @@ class TransactionDraft:
     quantity: Decimal
     price: Decimal
     fees: Decimal
+
+
+def check_history(history_from: date | None, today: date) -> None:
+    """Refuse to know the past from a day on that has not come."""
+    if history_from is not None and history_from > today:
+        raise InvalidInput(f"historyFrom {history_from} is after today, {today}", ["historyFrom"])
 
 
 def check_accounts(accounts: Sequence[AccountDraft]) -> None:

@@ -22,6 +22,7 @@ from app.core.policy import Policy
 from app.core.portfolio import Asset, Holding, Market, Portfolio, Rates, Valuation, value
 from app.core.stats import TRACKING_WINDOW_DAYS, Closes, Volatility
 from app.core.targets import CASH, Target, Targets
+from app.core.tax import NO_FACTS, TaxFacts
 
 
 class DriftStatus(Enum):
@@ -48,6 +49,7 @@ class Snapshot:
     market: Market
     as_of: datetime
     closes: Mapping[str, Closes] = field(default_factory=dict)
+    tax: TaxFacts = NO_FACTS
 
     def ground(self, base: Decimal) -> Ground:
         """Return what the bands stand on when weights are a share of `base`."""

@@ -11,6 +11,7 @@ SteelyardError                 code                   HTTP
 ├── InvalidState               INVALID_STATE          409   the object's state does not allow it
 ├── StaleData                  STALE_DATA             409   a held asset has no price fresh enough
 ├── LimitExceeded              LIMIT_EXCEEDED         422   more than a named bound allows
+├── SolverMissing              SOLVER_MISSING         422   the plan needs a solver that is not installed
 └── AccessError
     ├── Unauthenticated        UNAUTHENTICATED        401   no token, or not a good one
     └── Forbidden              FORBIDDEN              403   the role does not allow the operation
@@ -117,6 +118,10 @@ class StaleData(SteelyardError):
 
 class LimitExceeded(SteelyardError):
     code = "LIMIT_EXCEEDED"
+
+
+class SolverMissing(SteelyardError):
+    code = "SOLVER_MISSING"
 
 
 class AccessError(SteelyardError):

@@ -1,6 +1,7 @@
 """What a band rests on beside its target: how much its assets move, and what crossing it costs.
 
-The costs of the side above the target hold the tax on the lots that would go, chosen as planning chooses them.
+The costs of the side above the target hold the tax on the lots that would go, chosen as planning chooses them. Costs
+that depend on the size of an order are taken for one of a hundredth of the base.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,13 +12,15 @@ from functools import cached_property
 from typing import Final
 
 from app.core import bands, lots
-from app.core.bands import Evidence, SideCosts, Worked
-from app.core.costs import Costs
-from app.core.money import HUNDRED, ONE, QUANTITY_PLACES, ROUNDED, ZERO, quotient
+from app.core.bands import Band, BandKind, Evidence, SideCosts, Worked
+from app.core.brokers import costs_of
+from app.core.errors import StaleData
+from app.core.money import HUNDRED, MONEY_PLACES, ONE, QUANTITY_PLACES, ROUNDED, ZERO, quantum, quotient
 from app.core.policy import Policy
-from app.core.portfolio import AccountKind, Asset, Holding, Market, Portfolio, Rates, TaxLot
+from app.core.portfolio import Account, AccountKind, Asset, Holding, Market, Portfolio, Rates, TaxLot
 from app.core.stats import Closes, Volatility, compounded, volatility
 from app.core.targets import CASH, Target
+from app.core.tariffs import outline
 
 OF_CASH: Final = Evidence(absent="Cash is taken to have neither risk nor costs of trading")
 OF_NOTHING: Final = Evidence(absent="The sleeve names only a class and holds nothing of it yet")
@@ -39,6 +42,21 @@ class Ground:
         return Rates(self.market, self.portfolio.base_currency)
 
     @cached_property
+    def accounts(self) -> Mapping[str, Account]:
+        return {account.id: account for account in self.portfolio.accounts}
+
+    @cached_property
+    def buyer(self) -> Account:
+        """The account with most cash, which buys first."""
+        base = self.portfolio.base_currency
+        return max(self.portfolio.accounts, key=lambda account: account.cash.get(base, ZERO))
+
+    def costs(self, asset: Asset, account: Account) -> tuple[Decimal, Decimal]:
+        """Return what an order of a hundredth of the base costs at least, and its share; see `tariffs.outline`."""
+        size = self.base.scaleb(-2) if self.base > ZERO else quantum(MONEY_PLACES)
+        return outline(costs_of(self.rates, account, asset), size)
+
+    @cached_property
     def taxable(self) -> frozenset[str]:
         """The accounts whose gains are taxed."""
         accounts = self.portfolio.accounts
@@ -58,13 +76,22 @@ def band_of(ground: Ground, target: Target, holdings: Sequence[Holding]) -> Work
         return bands.work_out(band, target.percent, OF_NOTHING)
     held = [(ground.market.assets[asset_id], worth) for asset_id, worth in mix.items()] or [(first, ONE)]
     with localcontext(ROUNDED):  # what comes out is quantised: costs here, the half-width in the band
-        evidence = Evidence(
-            {days: _volatility(ground, held, days) for days in bands.windows_of(band)},
-            _side_costs([first.costs], ground.base, first.costs.rate + first.costs.half_spread),
-            _selling(ground, target, holdings, first),
-            ground.policy.risk_aversion,
-        )
+        volatilities = {days: _volatility(ground, held, days) for days in bands.windows_of(band)}
+        try:
+            buying, selling = _costs(ground, band, target, holdings, first)
+        except StaleData as error:
+            return bands.work_out(band, target.percent, Evidence(absent=error.message))
+        evidence = Evidence(volatilities, buying, selling, ground.policy.risk_aversion)
     return bands.work_out(band, target.percent, evidence)
+
+
+def _costs(
+    ground: Ground, band: Band, target: Target, holdings: Sequence[Holding], first: Asset
+) -> tuple[SideCosts, SideCosts]:
+    """Return what the sides cost that rest on costs."""
+    bought, sold = (side.kind is BandKind.COST for side in band.sides)
+    buying = _side_costs(*ground.costs(first, ground.buyer), ground.base) if bought else SideCosts()
+    return buying, _selling(ground, target, holdings, first) if sold else SideCosts()
 
 
 def values_by_asset(holdings: Iterable[Holding]) -> dict[str, Decimal]:
@@ -105,14 +132,12 @@ def _volatility(ground: Ground, held: Sequence[tuple[Asset, Decimal]], window_da
     return volatility([(closes_in(ground, asset, window_days), worth) for asset, worth in held], window_days)
 
 
-def _side_costs(schedules: Iterable[Costs], base: Decimal, rate: Decimal) -> SideCosts:
-    """Return the costs of a side: an order's fee is at least its fixed fee and its minimum, for each asset traded."""
-    fixed = sum((max(costs.fixed, costs.minimum) for costs in schedules), ZERO)
+def _side_costs(fixed: Decimal, rate: Decimal, base: Decimal) -> SideCosts:
     return SideCosts(rate, quotient(fixed, base, QUANTITY_PLACES) if base > ZERO else ZERO)
 
 
 def _selling(ground: Ground, target: Target, holdings: Sequence[Holding], first: Asset) -> SideCosts:
-    """Return what selling down to the target costs: half the spread and fees of what would go, and the tax on it.
+    """Return what selling down to the target costs: costs of what would go, and the tax on it.
 
     The lots that go are those of the sale from the actual weight to the target, in the order of the policy's lot
     method over all accounts; the first lot of it where there is nothing to sell. The rate is costs and tax over
@@ -120,21 +145,26 @@ def _selling(ground: Ground, target: Target, holdings: Sequence[Holding], first:
     """
     ordered = _ordered(ground, holdings)
     if not ordered:
-        return _side_costs([first.costs], ground.base, first.costs.rate + first.costs.half_spread)
+        return _side_costs(*ground.costs(first, ground.buyer), ground.base)
     over = sum((worth for _, _, worth in ordered), ZERO) - target.percent * ground.base / HUNDRED
     left = over if over > ZERO else ordered[0][2]
     raised, paid, tax = ZERO, ZERO, ZERO
-    sold: dict[str, Costs] = {}
+    known: dict[tuple[str, str], tuple[Decimal, Decimal]] = {}
+    fixed: dict[str, Decimal] = {}
     for holding, lot, worth in ordered:
         part = min(left, worth)
         if part <= ZERO:
             break
-        costs = sold.setdefault(holding.asset.id, holding.asset.costs)
-        paid += part * (costs.rate + costs.half_spread)
+        place = holding.account_id, holding.asset.id
+        if place not in known:
+            known[place] = ground.costs(holding.asset, ground.accounts[holding.account_id])
+        least, rate = known[place]
+        fixed.setdefault(holding.asset.id, least)
+        paid += part * rate
         tax += _tax(ground, holding, lot, part, worth)
         raised += part
         left -= part
-    return _side_costs(sold.values(), ground.base, quotient(paid + max(ZERO, tax), raised, QUANTITY_PLACES))
+    return _side_costs(sum(fixed.values(), ZERO), quotient(paid + max(ZERO, tax), raised, QUANTITY_PLACES), ground.base)
 
 
 def _ordered(ground: Ground, holdings: Sequence[Holding]) -> list[tuple[Holding, TaxLot, Decimal]]:

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from app.core.bands import Band, BandKind, Destination, Side
-from app.core.costs import FREE
+from app.core.costs import FREE, Liquidity, Tier
 from app.core.document import VERSION
 from app.core.drafts import TransactionDraft, names_of
 from app.core.drift import Entry, Report, Snapshot
 from app.core.money import HUNDRED, QUANTITY_PLACES, plain, quotient, round_half_even
 from app.core.policy import MAX_PRICE_AGE_S, Policy
-from app.core.portfolio import Account, Asset, Price
+from app.core.portfolio import Account, Asset, Broker, Price
 from app.core.scalars import write_duration, write_instant
 from app.core.targets import Target
 
@@ -29,6 +29,7 @@ def render(snapshot: Snapshot, transactions: Sequence[TransactionDraft] = ()) ->
         "steelyard": VERSION,
         "asOf": write_instant(snapshot.as_of),
         "assets": [_asset(asset, market.prices.get(asset.id)) for asset in market.assets.values()],
+        **({"brokers": [_broker(broker) for broker in market.brokers.values()]} if market.brokers else {}),
         "portfolio": {
             "name": portfolio.name,
             "baseCurrency": portfolio.base_currency,
@@ -67,16 +68,42 @@ def _asset(asset: Asset, price: Price | None) -> dict[str, Any]:
     if asset.identical_group:
         item["identicalGroup"] = asset.identical_group
     if asset.costs != FREE:
-        item["costs"] = {
-            "fixed": plain(asset.costs.fixed),
-            "rate": plain(asset.costs.rate * HUNDRED),
-            "minimum": plain(asset.costs.minimum),
-            "halfSpread": plain(asset.costs.half_spread * HUNDRED),
-        }
+        item["costs"] = _schedule(asset.costs.schedule) | {"halfSpread": plain(asset.costs.half_spread * HUNDRED)}
+    if asset.liquidity:
+        item["liquidity"] = _liquidity(asset.liquidity)
     if price:
         item |= {"price": plain(price.value), "pricedAt": write_instant(price.priced_at)}
         item |= {"source": price.source} if price.source else {}
     return item
+
+
+def _schedule(schedule: Sequence[Tier]) -> dict[str, Any]:
+    """Write a line of fees and those after it as one object."""
+    first, *others = schedule
+    tiers = [{"above": plain(line.above)} | _line(line) for line in others]
+    return _line(first) | ({"tiers": tiers} if tiers else {})
+
+
+def _line(line: Tier) -> dict[str, Any]:
+    item = {"fixed": plain(line.fixed), "rate": plain(line.rate * HUNDRED), "minimum": plain(line.minimum)}
+    return item if line.cap is None else item | {"cap": plain(line.cap)}
+
+
+def _liquidity(liquidity: Liquidity) -> dict[str, Any]:
+    return {
+        "dailyVolume": plain(liquidity.daily_volume),
+        "dailyVolatility": plain(liquidity.daily_volatility * HUNDRED),
+        "impactFactor": plain(liquidity.factor),
+    }
+
+
+def _broker(broker: Broker) -> dict[str, Any]:
+    return {
+        "name": broker.name,
+        "currency": broker.currency,
+        "conversion": plain(broker.conversion * HUNDRED),
+        "fees": [{"assetClass": kind.value} | _schedule(schedule) for kind, schedule in broker.fees.items()],
+    }
 
 
 def _account(account: Account, base_currency: str, names: Mapping[str, str]) -> dict[str, Any]:
@@ -86,6 +113,10 @@ def _account(account: Account, base_currency: str, names: Mapping[str, str]) -> 
         item["cash"] = plain(account.cash[base_currency])
     if others:
         item["balances"] = [{"currency": currency, "amount": plain(amount)} for currency, amount in others]
+    if account.history_from:
+        item["historyFrom"] = account.history_from.isoformat()
+    if account.broker:
+        item["broker"] = account.broker
     item["lots"] = [
         {
             "symbol": names[lot.asset_id],
@@ -151,6 +182,7 @@ def _policy(policy: Policy) -> dict[str, Any]:
         "autoPropose": policy.auto_propose,
         "cooldown": write_duration(policy.cooldown_s),
     }
+    item |= _planning(policy)
     if policy.portfolio_band is not None:
         item["portfolioBand"] = plain(policy.portfolio_band)
     if policy.band_kept or policy.destination is Destination.SHARE:
@@ -159,6 +191,28 @@ def _policy(policy: Policy) -> dict[str, Any]:
     if ages:
         item["maxPriceAge"] = [{"assetClass": kind.value, "age": write_duration(age)} for kind, age in ages]
     return item
+
+
+def _planning(policy: Policy) -> dict[str, Any]:
+    limits = {
+        "driftPrice": policy.drift_price,
+        "maxTurnover": policy.max_turnover,
+        "taxBudget": policy.tax_budget,
+        "improvement": policy.improvement,
+    }
+    symbols = {"noBuy": policy.no_buy, "noSell": policy.no_sell}
+    return {
+        "objective": policy.objective.value,
+        "taxRegime": policy.tax_regime.value,
+        "washRule": policy.wash_rule.value,
+        "cryptoWashes": policy.crypto_washes,
+        "lossCredit": plain(policy.loss_credit),
+        "yearlyLossCap": plain(policy.yearly_loss_cap),
+        "minHarvest": plain(policy.min_harvest),
+        "minHarvestShare": plain(policy.min_harvest_share),
+        **{name: plain(limit) for name, limit in limits.items() if limit is not None},
+        **{name: list(some) for name, some in symbols.items() if some},
+    }
 
 
 def _transaction(item: TransactionDraft) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from enum import Enum
 
-from app.core.money import HUNDRED, MONEY_PLACES, ONE, ROUNDED, ZERO, exactly, quotient
+from app.core.money import MONEY_PLACES, ONE, ROUNDED, ZERO, exactly, quotient
 from app.core.policy import LotMethod, Policy
 from app.core.portfolio import TaxLot
 
@@ -66,7 +66,7 @@ def sale_key(
 
     MIN_TAX: tax per money raised, rate(term) x (1 - unit cost / price), which is 0 in an account without tax; then
     highest cost. HIFO: highest cost. Cost is a share of the price, so that lots of different assets compare. FIFO,
-    LIFO: date of purchase. Ties: oldest, then id.
+    LIFO: date of purchase; SPEC_ID is FIFO among lots that nobody named (Reg. 1.1012-1(c)). Ties: oldest, then id.
     """
     age = lot.acquired_on.toordinal()
     cost = ROUNDED.divide(lot.basis, ROUNDED.multiply(lot.quantity, unit_price))
@@ -103,12 +103,3 @@ def remainder(lot: TaxLot, sold: Decimal) -> TaxLot | None:
     if sold == lot.quantity:
         return None
     return replace(lot, quantity=lot.quantity - sold, basis=lot.basis - basis_of_part(lot, sold))
-
-
-@exactly
-def estimated_tax(sales: Iterable[LotSale], policy: Policy) -> Decimal:
-    """Return the tax on gains less losses at the policy's rates; negative is a saving. Money, exact.
-
-    tax = sum over terms of rate(term) x net gain(term); no yearly cap and no wash sales are applied here.
-    """
-    return sum((tax_rate(sale.term, policy) / HUNDRED * sale.gain for sale in sales), ZERO)

@@ -36,6 +36,7 @@ HUNDRED: Final = Decimal(100)
 QUANTITY_PLACES: Final = 18
 PRICE_PLACES: Final = 18
 MONEY_PLACES: Final = 10
+UNENDING_PLACES: Final = 20
 PERCENT_PLACES: Final = 6
 RATE_DIGITS: Final = 12
 
@@ -167,6 +168,25 @@ def _floor_root(number: int, degree: int) -> int:
 def round_up_fraction(number: Fraction, places: int) -> Decimal:
     """Round a fraction to `places` decimals toward plus infinity."""
     units = -(-number.numerator * 10**places // number.denominator)
+    return Decimal(units).scaleb(-places, ROUNDED)
+
+
+def plain_fraction(number: Fraction) -> str:
+    """Write a fraction as a plain decimal: exactly where it ends within 36 places, else half-even to 20 places.
+
+    36 places hold any product of a quantity and a price.
+    """
+    places = QUANTITY_PLACES + PRICE_PLACES
+    if 10**places % number.denominator:
+        places = UNENDING_PLACES
+    return plain(round_half_even_fraction(number, places))
+
+
+def round_half_even_fraction(number: Fraction, places: int) -> Decimal:
+    """Round a fraction to `places` decimals, ties to even."""
+    units, rest = divmod(number.numerator * 10**places, number.denominator)
+    beyond = 2 * rest - number.denominator
+    units += beyond > 0 or (not beyond and units % 2)
     return Decimal(units).scaleb(-places, ROUNDED)
 
 

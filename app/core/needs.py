@@ -1,25 +1,106 @@
-"""What there is to work with: for each sleeve, what may be sold, what may be bought, or why nothing may."""
+"""What there is to work with: for each sleeve, what is held, what may be sold or bought, or why nothing may."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
+from functools import cached_property
+from typing import Final
 
-from app.core import bands, evidence
+from app.core import bands, brokers, evidence
+from app.core.costs import Costs
 from app.core.drift import DriftStatus, Entry, Report, Snapshot
-from app.core.money import HUNDRED, ZERO
-from app.core.portfolio import Asset, Holding, Rates
+from app.core.money import HUNDRED, ZERO, plain
+from app.core.plan_values import PlanRequest
+from app.core.policy import TaxRegime, WashRule
+from app.core.portfolio import Account, Asset, AssetClass, Holding, Rates
 from app.core.targets import CASH
+from app.core.tariffs import worthwhile
 from app.core.trades import Quote, SkipReason
+
+MEMBERS_MAX: Final = 5
+"""How many assets of a sleeve may be considered for buying: the search looks at every subset of them."""
+
+INFINITE: Final = Decimal("Infinity")
+WASH_DAYS: Final = timedelta(days=30)
+
+Obstacle = tuple[SkipReason, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Sleeve:
-    """What planning knows of one entry: holdings that may be sold, the asset that may be bought or why none."""
+    """What planning knows of one entry: all holdings, those that may be sold, and assets that may be bought.
+
+    The preferred asset comes first. `unsellable` and `unbuyable` say why nothing may be sold or bought.
+    """
 
     entry: Entry
+    holdings: tuple[Holding, ...]
     sellable: tuple[Holding, ...]
-    buyable: Asset | None
-    obstacle: tuple[SkipReason, str] | None = None
+    buyable: tuple[Asset, ...]
+    unsellable: Obstacle | None = None
+    unbuyable: Obstacle | None = None
+
+    @property
+    def is_cash(self) -> bool:
+        return self.entry.targeted and self.entry.key == CASH
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that one plan is made from: the snapshot and how it was measured, what is asked, and what there is to do."""
+
+    snapshot: Snapshot
+    before: Report
+    request: PlanRequest
+    quotes: Mapping[str, Quote]
+    sleeves: tuple[Sleeve, ...]
+
+    @cached_property
+    def rates(self) -> Rates:
+        return Rates(self.snapshot.market, self.snapshot.portfolio.base_currency)
+
+    @cached_property
+    def _costs(self) -> dict[tuple[str, str], Costs]:
+        return {}
+
+    @cached_property
+    def accounts(self) -> Mapping[str, Account]:
+        return {account.id: account for account in self.snapshot.portfolio.accounts}
+
+    @cached_property
+    def cash(self) -> Mapping[str, Decimal]:
+        """Cash in the base currency by account: what plans spend."""
+        currency = self.snapshot.portfolio.base_currency
+        return {key: account.cash.get(currency, ZERO) for key, account in self.accounts.items()}
+
+    def costs_of(self, account_id: str, asset: Asset) -> Costs:
+        """Return what orders in an asset cost in an account."""
+        place = account_id, asset.id
+        if place not in self._costs:
+            self._costs[place] = brokers.costs_of(self.rates, self.accounts[account_id], asset)
+        return self._costs[place]
+
+    def least(self, account_id: str, asset: Asset) -> Decimal:
+        """Return the least order in money that is not dust: policy, venue, fee in proportion; INFINITE when none is."""
+        policy = self.snapshot.policy
+        least = max(policy.min_trade, asset.min_notional * self.quotes[asset.id].rate)
+        costs = self.costs_of(account_id, asset)
+        if policy.max_fee == HUNDRED and not (costs.fixed or costs.minimum or costs.tiers):
+            return least
+        fair = worthwhile(costs, policy.max_fee / HUNDRED, self.scale)
+        return INFINITE if fair is None else max(least, fair)
+
+    @property
+    def scale(self) -> Decimal:
+        """More than any order may be worth: all there is, with what comes in."""
+        return (self.before.valuation.value or ZERO) + max(ZERO, self.request.cash_flow)
+
+
+def task_of(snapshot: Snapshot, before: Report, request: PlanRequest) -> Task:
+    """Return what a plan is made from."""
+    quotes = quotes_of(snapshot)
+    return Task(snapshot, before, request, quotes, sleeves_of(snapshot, before, quotes, request))
 
 
 def quotes_of(snapshot: Snapshot) -> dict[str, Quote]:
@@ -38,30 +119,41 @@ def quotes_of(snapshot: Snapshot) -> dict[str, Quote]:
     return quotes
 
 
-def sleeves_of(
-    snapshot: Snapshot, before: Report, quotes: Mapping[str, Quote], *, exclude: Collection[str], flow: Decimal
-) -> list[Sleeve]:
-    """Return the sleeves in the order of the entries; assets whose symbol is in `exclude` are left alone.
+def group_of(asset: Asset) -> str:
+    """Return the wash group of an asset: what it is substantially identical to, itself by default."""
+    return asset.identical_group or asset.id
 
-    A portfolio that is all cash has no entries: its sleeves hold nothing, and `flow` is money that comes in.
+
+def washes(asset: Asset, snapshot: Snapshot) -> bool:
+    """Say whether the wash-sale rule applies to an asset: under the US rules, to crypto only where the policy says."""
+    policy = snapshot.policy
+    return policy.tax_regime is TaxRegime.US and (asset.asset_class is not AssetClass.CRYPTO or policy.crypto_washes)
+
+
+def sleeves_of(
+    snapshot: Snapshot, before: Report, quotes: Mapping[str, Quote], request: PlanRequest
+) -> tuple[Sleeve, ...]:
+    """Return the sleeves in the order of the entries; what the request and the policy restrict is left alone.
+
+    A portfolio that is all cash has no entries: its sleeves hold nothing, and the cash flow is money that comes in.
     """
     assert snapshot.targets
     members = {entry.key: entry.assets for entry in snapshot.targets.entries}
     sleeve_of = snapshot.targets.sleeve_of(holding.asset for holding in before.valuation.holdings)
-    entries = before.entries or _empty_entries(snapshot, flow)
+    entries = before.entries or _empty_entries(snapshot, request.cash_flow)
+    held: dict[str, list[Holding]] = {}
+    for holding in before.valuation.holdings:
+        held.setdefault(sleeve_of.get(holding.asset.id) or f"\n{holding.asset.id}", []).append(holding)
     found = []
     for entry in entries:
-        ids = {member.asset.id for member in entry.members}
-        mine = [
-            holding
-            for holding in before.valuation.holdings
-            if (sleeve_of.get(holding.asset.id) == entry.key if entry.targeted else holding.asset.id in ids)
-        ]
-        free = [h for h in mine if h.asset.tradable and h.asset.symbol not in exclude]
-        sellable = tuple(free) if snapshot.policy.allow_sells else ()
-        buyable, obstacle = _buyable(snapshot, entry, members.get(entry.key, ()), exclude, quotes)
-        found.append(Sleeve(entry, sellable, buyable, obstacle))
-    return found
+        name = entry.key if entry.targeted else f"\n{entry.members[0].asset.id}"
+        mine = held.get(name, [])
+        barred = {holding.asset.id: _no_sale(snapshot, request, holding.asset) for holding in mine}
+        sellable = tuple(holding for holding in mine if barred[holding.asset.id] is None)
+        unsellable = None if sellable else next((why for why in barred.values() if why), None)
+        buyable, unbuyable = _buyable(snapshot, request, entry, members.get(entry.key, ()), quotes)
+        found.append(Sleeve(entry, tuple(mine), sellable, buyable, unsellable, unbuyable))
+    return tuple(found)
 
 
 def _empty_entries(snapshot: Snapshot, flow: Decimal) -> tuple[Entry, ...]:
@@ -99,20 +191,60 @@ def _empty_entries(snapshot: Snapshot, flow: Decimal) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-def _buyable(
-    snapshot: Snapshot, entry: Entry, assets: Sequence[str], exclude: Collection[str], quotes: Mapping[str, Quote]
-) -> tuple[Asset | None, tuple[SkipReason, str] | None]:
-    """Return what is bought for a sleeve: its first asset, or its largest holding when it names only a class."""
-    if entry.key == CASH or not entry.targeted:
-        return None, None
-    mix = {member.asset.id: member.value for member in entry.members}
-    asset = evidence.first_asset(assets, mix, snapshot.market)
-    if asset is None:
-        return None, (SkipReason.NO_MEMBER, "the sleeve names only a class and holds nothing of it yet")
-    if asset.symbol in exclude:
-        return None, (SkipReason.EXCLUDED, f"{asset.symbol} is excluded from this plan")
+def _no_sale(snapshot: Snapshot, request: PlanRequest, asset: Asset) -> Obstacle | None:
+    """Return why an asset may not be sold, None when it may."""
+    if not snapshot.policy.allow_sells:
+        return SkipReason.SELLS_DISABLED, "the policy does not allow sells"
+    if asset.symbol in request.exclude:
+        return SkipReason.EXCLUDED, f"{asset.symbol} is excluded from this plan"
+    if asset.symbol in (*request.no_sell, *snapshot.policy.no_sell):
+        return SkipReason.EXCLUDED, f"{asset.symbol} is not to be sold"
     if not asset.tradable:
-        return None, (SkipReason.NOT_TRADABLE, f"{asset.symbol} cannot be traded at present")
+        return SkipReason.NOT_TRADABLE, f"{asset.symbol} cannot be traded at present"
+    return None
+
+
+def _no_purchase(
+    snapshot: Snapshot, request: PlanRequest, asset: Asset, quotes: Mapping[str, Quote]
+) -> Obstacle | None:
+    """Return why an asset may not be bought, None when it may."""
+    if asset.symbol in request.exclude:
+        return SkipReason.EXCLUDED, f"{asset.symbol} is excluded from this plan"
+    if asset.symbol in (*request.no_buy, *snapshot.policy.no_buy):
+        return SkipReason.EXCLUDED, f"{asset.symbol} is not to be bought"
+    if not asset.tradable:
+        return SkipReason.NOT_TRADABLE, f"{asset.symbol} cannot be traded at present"
     if asset.id not in quotes:
-        return None, (SkipReason.NO_PRICE, f"there is no fresh price of {asset.symbol}")
-    return asset, None
+        return SkipReason.NO_PRICE, f"there is no fresh price of {asset.symbol}"
+    if snapshot.policy.wash_rule is WashRule.STRICT and washes(asset, snapshot):
+        today = snapshot.as_of.date()
+        losses = [loss for loss in snapshot.tax.losses if loss.group == group_of(asset)]
+        recent = [loss.sold_on for loss in losses if loss.sold_on + WASH_DAYS >= today]
+        if recent:
+            until = max(recent) + WASH_DAYS
+            return SkipReason.WASH_SALE, (
+                f"{asset.symbol} was sold at a loss on {max(recent)}; buying it up to {until} would wash that loss, "
+                "and the policy is strict"
+            )
+    return None
+
+
+def _buyable(
+    snapshot: Snapshot, request: PlanRequest, entry: Entry, assets: Sequence[str], quotes: Mapping[str, Quote]
+) -> tuple[tuple[Asset, ...], Obstacle | None]:
+    """Return what may be bought for a sleeve, the preferred asset first: as named, or by size where only a class is."""
+    if entry.key == CASH or not entry.targeted:
+        return (), None
+    mix = {member.asset.id: member.value for member in entry.members}
+    by_size = sorted(mix, key=lambda asset_id: (-mix[asset_id], snapshot.market.assets[asset_id].symbol))
+    candidates = [snapshot.market.assets[asset_id] for asset_id in (assets or by_size)]
+    if not candidates:
+        return (), (SkipReason.NO_MEMBER, "the sleeve names only a class and holds nothing of it yet")
+    barred = [_no_purchase(snapshot, request, asset, quotes) for asset in candidates]
+    buyable = [asset for asset, why in zip(candidates, barred, strict=True) if why is None]
+    return tuple(buyable[:MEMBERS_MAX]), None if buyable else barred[0]
+
+
+def within_band(entry: Entry) -> str:
+    """Say that a sleeve is within its band, as a half sentence."""
+    return f"{plain(entry.actual)} % is within its band of {plain(entry.lower)} to {plain(entry.upper)} %"

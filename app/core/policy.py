@@ -27,6 +27,34 @@ class LotMethod(Enum):
     HIFO = "HIFO"
     FIFO = "FIFO"
     LIFO = "LIFO"
+    SPEC_ID = "SPEC_ID"
+
+
+class TaxRegime(Enum):
+    """Rules that gains and losses follow. NONE knows no tax and no wash sales."""
+
+    US = "US"
+    NONE = "NONE"
+
+
+class WashRule(Enum):
+    """What a purchase does that would wash a recent loss: it costs what is forfeited, or it is not made."""
+
+    PRICED = "PRICED"
+    STRICT = "STRICT"
+
+
+class Objective(Enum):
+    """What weighs more: how much one unit of money off target is worth, against costs and tax."""
+
+    MIN_TAX = "MIN_TAX"
+    BALANCED = "BALANCED"
+    MIN_DRIFT = "MIN_DRIFT"
+
+
+DRIFT_PRICE: Final[Mapping[Objective, Decimal]] = MappingProxyType(
+    {Objective.MIN_TAX: Decimal("0.01"), Objective.BALANCED: Decimal("0.05"), Objective.MIN_DRIFT: Decimal(1)}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +63,13 @@ class Policy:
 
     `portfolio_band` is how much of the base may have to change hands, in percent, before the portfolio as a whole is
     alerted; None for no such limit. `remind_after_s` 0 is never. `risk_aversion` is lambda of the COST band.
+
+    `drift_price` is what one unit of money off target costs in the objective, None for that of `objective`.
+    `loss_credit` is the percent of a loss's tax that counts as saved (the gain later is higher). `min_harvest` and
+    `min_harvest_share` are the least loss worth harvesting: money, and percent of the basis of what is sold.
+    `max_turnover` is a percent of the base, half the traded value; `tax_budget` is the most tax of one plan.
+    `improvement` keeps a trade only if it leaves |d| at or below that percent of what it was. `no_buy` and `no_sell`
+    are symbols. `yearly_loss_cap` is how much net loss offsets other income in a year.
     """
 
     default_band: Band = SMART
@@ -44,7 +79,7 @@ class Policy:
     recover_after: int = 1
     portfolio_band: Decimal | None = None
     remind_after_s: int = 0
-    max_price_age_s: Mapping[AssetClass, int] = field(default_factory=lambda: MAX_PRICE_AGE_S)
+    max_price_age_s: Mapping[AssetClass, int] = field(default_factory=lambda: dict(MAX_PRICE_AGE_S))
     destination: Destination = Destination.TARGET
     band_kept: Decimal = ZERO
     min_trade: Decimal = ZERO
@@ -58,3 +93,17 @@ class Policy:
     risk_aversion: Decimal = Decimal(5)
     auto_propose: bool = False
     cooldown_s: int = DAY_S
+    objective: Objective = Objective.BALANCED
+    drift_price: Decimal | None = None
+    tax_regime: TaxRegime = TaxRegime.US
+    wash_rule: WashRule = WashRule.PRICED
+    crypto_washes: bool = False
+    loss_credit: Decimal = Decimal(80)
+    yearly_loss_cap: Decimal = Decimal(3000)
+    min_harvest: Decimal = ZERO
+    min_harvest_share: Decimal = ZERO
+    max_turnover: Decimal | None = None
+    tax_budget: Decimal | None = None
+    improvement: Decimal | None = None
+    no_buy: tuple[str, ...] = ()
+    no_sell: tuple[str, ...] = ()

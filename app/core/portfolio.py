@@ -14,7 +14,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 
-from app.core.costs import FREE, Costs
+from app.core.costs import FREE, Costs, Liquidity, Tier
 from app.core.money import ONE, RATE_DIGITS, ROUNDED, ZERO, exactly, round_significant
 
 
@@ -49,7 +49,10 @@ class PortfolioStatus(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """Something that can be held. `quantity_step` 0 means any fraction; `min_notional` is in `currency`, 0 for none."""
+    """Something that can be held. `quantity_step` 0 means any fraction; `min_notional` is in `currency`, 0 for none.
+
+    The amounts of `costs` are in the base currency of whoever holds it; `liquidity` None is not known.
+    """
 
     id: str
     symbol: str
@@ -63,6 +66,7 @@ class Asset:
     tradable: bool = True
     identical_group: str = ""
     costs: Costs = FREE
+    liquidity: Liquidity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,10 @@ class TaxLot:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Where things are held. `cash` is by currency; `lots` are open lots, oldest first."""
+    """Where things are held. `cash` is by currency; `lots` are open lots, oldest first; `broker` is a name or empty.
+
+    `history_from` is the day from which its purchases and sales are all recorded, None when nobody said.
+    """
 
     id: str
     name: str
@@ -96,6 +103,8 @@ class Account:
     cash: Mapping[str, Decimal] = field(default_factory=dict)
     lots: tuple[TaxLot, ...] = ()
     taxpayer_group: str = ""
+    history_from: date | None = None
+    broker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +120,30 @@ class Portfolio:
 
 
 @dataclass(frozen=True, slots=True)
+class Broker:
+    """What a broker charges: a fee schedule for each class it has one for, amounts in `currency`.
+
+    The first line of a schedule holds from 0 on. `conversion` is the fee for changing currency, a fraction of the
+    value of an order in an asset that is quoted in another currency than the portfolio's.
+    """
+
+    name: str
+    currency: str
+    conversion: Decimal = ZERO
+    fees: Mapping[AssetClass, tuple[Tier, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Market:
-    """Assets and their latest prices, both by asset id. A rate is the price of a CASH-class asset."""
+    """Assets and their latest prices, both by asset id; brokers by name. A rate is the price of a CASH-class asset."""
 
     assets: Mapping[str, Asset]
     prices: Mapping[str, Price]
+    brokers: Mapping[str, Broker] = field(default_factory=dict)
+
+    def joined(self, more: "Market") -> "Market":
+        """Return what both know; where they differ, `more` counts."""
+        return Market({**self.assets, **more.assets}, {**self.prices, **more.prices}, {**self.brokers, **more.brokers})
 
 
 @dataclass(frozen=True, slots=True)

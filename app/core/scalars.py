@@ -26,6 +26,8 @@ E = TypeVar("E", bound=Enum)
 
 LEAST_AVERSION: Final = Decimal("0.1")
 MOST_AVERSION: Final = 1000
+MOST_IMPACT: Final = 100
+MOST_DRIFT_PRICE: Final = 1000
 
 # Control characters and line ends; and halves of a character, which no database and no terminal takes.
 _UNFIT: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -83,9 +85,25 @@ def risk_aversion(value: object, what: str = "riskAversion") -> Decimal:
     return number
 
 
+def drift_price(value: object, what: str = "driftPrice") -> Decimal:
+    """What one unit of money off target costs: above 0, at most 1000, with at most 6 decimals."""
+    number = parse(value, places=PERCENT_PLACES, minimum=ZERO, what=what)
+    if not ZERO < number <= MOST_DRIFT_PRICE:
+        raise InvalidInput(f"{what} is {str(value)[:40]}; it must be above 0 and at most {MOST_DRIFT_PRICE}")
+    return number
+
+
 def band_factor(value: object, what: str = "factor") -> Decimal:
     """How many times the volatility a band is wide, from 0.01 to 100 with at most 6 decimals."""
     return check_factor(parse(value, places=PERCENT_PLACES, what=what))
+
+
+def impact_factor(value: object, what: str = "impactFactor") -> Decimal:
+    """Y of the square-root law of impact, from 0 to 100 with at most 6 decimals; about 1 is found in practice."""
+    number = parse(value, places=PERCENT_PLACES, minimum=ZERO, what=what)
+    if number > MOST_IMPACT:
+        raise InvalidInput(f"{what} is {str(value)[:40]}; at most {MOST_IMPACT} is allowed")
+    return number
 
 
 def currency(value: object, what: str = "currency") -> str:

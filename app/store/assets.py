@@ -11,9 +11,10 @@ from uuid import UUID
 import asyncpg
 
 from app.core import ids
-from app.core.costs import Costs
+from app.core.costs import Costs, Liquidity, Tier
 from app.core.errors import InvalidInput
 from app.core.portfolio import Asset, AssetClass, Price
+from app.store import documents
 from app.store.db import Tx
 
 COLUMNS: Final = """
@@ -21,7 +22,7 @@ COLUMNS: Final = """
     trim_scale(a.quantity_step) AS quantity_step, trim_scale(a.price_step) AS price_step,
     trim_scale(a.min_notional) AS min_notional, trim_scale(a.fee_fixed) AS fee_fixed,
     trim_scale(a.fee_rate) AS fee_rate, trim_scale(a.fee_minimum) AS fee_minimum,
-    trim_scale(a.half_spread) AS half_spread
+    trim_scale(a.half_spread) AS half_spread, trim_scale(a.fee_cap) AS fee_cap, a.fee_tiers, a.liquidity
 """
 PRICE_COLUMNS: Final = "trim_scale(p.price) AS price, p.priced_at, p.source"
 
@@ -50,8 +51,14 @@ def asset_of(row: asyncpg.Record) -> Asset:
         min_notional=row["min_notional"],
         tradable=row["tradable"],
         identical_group=row["identical_group"],
-        costs=Costs(row["fee_fixed"], row["fee_rate"], row["fee_minimum"], row["half_spread"]),
+        costs=_costs_of(row),
+        liquidity=documents.load(Liquidity, row["liquidity"]) if row["liquidity"] else None,
     )
+
+
+def _costs_of(row: asyncpg.Record) -> Costs:
+    tiers = documents.load(tuple[Tier, ...], row["fee_tiers"]) if row["fee_tiers"] else ()
+    return Costs(row["fee_fixed"], row["fee_rate"], row["fee_minimum"], row["half_spread"], row["fee_cap"], tiers)
 
 
 def price_of(row: asyncpg.Record) -> Price | None:
@@ -140,13 +147,14 @@ async def save_asset(tx: Tx, asset: Asset, now: datetime) -> Asset:
         f"""
         INSERT INTO assets AS a (
             public_id, symbol, currency, venue, name, asset_class, quantity_step, price_step, min_notional, tradable,
-            identical_group, fee_fixed, fee_rate, fee_minimum, half_spread, updated_at
-        ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+            identical_group, fee_fixed, fee_rate, fee_minimum, half_spread, fee_cap, fee_tiers, liquidity, updated_at
+        ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
         ON CONFLICT (symbol, currency, venue) DO UPDATE SET
             name = excluded.name, asset_class = excluded.asset_class, quantity_step = excluded.quantity_step,
             price_step = excluded.price_step, min_notional = excluded.min_notional, tradable = excluded.tradable,
             identical_group = excluded.identical_group, fee_fixed = excluded.fee_fixed, fee_rate = excluded.fee_rate,
-            fee_minimum = excluded.fee_minimum, half_spread = excluded.half_spread, updated_at = excluded.updated_at
+            fee_minimum = excluded.fee_minimum, half_spread = excluded.half_spread, fee_cap = excluded.fee_cap,
+            fee_tiers = excluded.fee_tiers, liquidity = excluded.liquidity, updated_at = excluded.updated_at
         RETURNING {COLUMNS}
         """,
         ids.decode(ids.ASSET, asset.id),
@@ -164,6 +172,9 @@ async def save_asset(tx: Tx, asset: Asset, now: datetime) -> Asset:
         asset.costs.rate,
         asset.costs.minimum,
         asset.costs.half_spread,
+        asset.costs.cap,
+        documents.dump(asset.costs.tiers) if asset.costs.tiers else None,
+        documents.dump(asset.liquidity) if asset.liquidity else None,
         now,
     )
     assert row is not None

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
@@ -46,20 +46,20 @@ async def replace_holdings(
     now: datetime,
     new_uuid: Callable[[], UUID],
     expected_version: int | None = None,
-    history_from: date | None = None,
 ) -> StoredPortfolio:
     """Make the named accounts hold exactly this, and return the portfolio at its new version.
 
-    An account is known by its name in the portfolio and keeps its id; a new one takes the id given, in the order
-    given, after those that are there. Accounts that are not named stay as they are. A lot that is unchanged keeps its
-    id. Every difference in a holding or in cash becomes an ADJUST transaction; plans made before are superseded.
+    An account is known by its name in the portfolio and keeps its id and its broker; a new one takes those given, in
+    the order given, after those that are there. Accounts that are not named stay as they are, and so does a
+    `history_from` where none is given. A lot that is unchanged keeps its id. Every difference in a holding or in cash
+    becomes an ADJUST transaction; plans made before are superseded.
     Raises NotFound for the portfolio, VersionConflict, and InvalidInput for an unknown asset or a number out of range.
     """
     _check(accounts)
     portfolio = await lock_portfolio(owner_id, tx, portfolio_id)
     check_version("portfolio", expected_version, portfolio.version)
     asset_keys = await load_asset_keys(tx, [lot.asset_id for account in accounts for lot in account.lots])
-    before = await _upsert_accounts(owner_id, tx, portfolio, accounts, history_from, now)
+    before = await _upsert_accounts(owner_id, tx, portfolio, accounts, now)
     await _replace_cash(owner_id, tx, accounts, before)
     await _replace_lots(owner_id, tx, accounts, before, asset_keys)
     records = [
@@ -101,18 +101,20 @@ async def _upsert_accounts(
     tx: Tx,
     portfolio: StoredPortfolio,
     accounts: Sequence[Account],
-    history_from: date | None,
     now: datetime,
 ) -> dict[str, _Before]:
     """Make or update the accounts; return what each held before."""
     rows = await tx.fetch(
         """
         INSERT INTO accounts AS a (
-            public_id, owner_id, portfolio_id, taxpayer_group_id, name, kind, position, history_from, synced_at
+            public_id, owner_id, portfolio_id, taxpayer_group_id, name, kind, position, history_from, synced_at,
+            broker_id
         )
         SELECT n.public_id, $1, $2, (SELECT min(id) FROM taxpayer_groups WHERE owner_id = $1), n.name, n.kind,
-            n.place + (SELECT count(*) FROM accounts WHERE portfolio_id = $2), $6, $7
-        FROM unnest($3::uuid[], $4::text[], $5::text[]) WITH ORDINALITY AS n (public_id, name, kind, place)
+            n.place + (SELECT count(*) FROM accounts WHERE portfolio_id = $2), n.history_from, $7, b.id
+        FROM unnest($3::uuid[], $4::text[], $5::text[], $6::date[], $8::text[])
+            WITH ORDINALITY AS n (public_id, name, kind, history_from, broker, place)
+        LEFT JOIN brokers b ON b.name = n.broker
         ON CONFLICT (portfolio_id, name) DO UPDATE SET
             kind = excluded.kind, synced_at = excluded.synced_at,
             history_from = coalesce(excluded.history_from, a.history_from)
@@ -123,8 +125,9 @@ async def _upsert_accounts(
         [ids.decode(ids.ACCOUNT, account.id) for account in accounts],
         [account.name for account in accounts],
         [account.kind.value for account in accounts],
-        history_from,
+        [account.history_from for account in accounts],
         now,
+        [account.broker for account in accounts],
     )
     keys = {row["name"]: row["id"] for row in rows}
     cash = await _cash_by_account(owner_id, tx, list(keys.values()))

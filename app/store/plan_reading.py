@@ -14,18 +14,28 @@ from app.core import ids
 from app.core.costs import TradeCosts
 from app.core.drift import Report
 from app.core.lots import GainTerm, LotSale
-from app.core.plan import Plan, PlannedTrade, PlanRequest, PlanStatus, PlanSummary, TradeReason
+from app.core.plan import (
+    Plan,
+    PlannedTrade,
+    PlanRequest,
+    PlanStatus,
+    PlanSummary,
+    Proof,
+    TradeReason,
+    WaitAdvice,
+)
 from app.core.portfolio import Price, TaxLot
 from app.core.trades import Skip, SkipReason, Trade, TradeSide
 from app.store import assets, documents
 from app.store.db import Tx
-from app.store.plans import request_of
+from app.store.plans import REQUEST, Progress, request_of
 
 _TRADES: Final = f"""
     SELECT t.id AS trade_id, t.public_id AS trade_public_id, t.plan_id, t.key, t.side,
         trim_scale(t.quantity) AS quantity, trim_scale(t.price) AS price, t.priced_at, t.source,
-        trim_scale(t.value) AS value, trim_scale(t.fee) AS fee, trim_scale(t.spread) AS spread, t.reason,
-        t.explanation, c.public_id AS account_public_id, c.name AS account_name, {assets.COLUMNS}
+        trim_scale(t.value) AS value, trim_scale(t.fee) AS fee, trim_scale(t.spread) AS spread,
+        trim_scale(t.impact) AS impact, t.reason, t.explanation,
+        c.public_id AS account_public_id, c.name AS account_name, {assets.COLUMNS}
     FROM plan_trades t JOIN assets a ON a.id = t.asset_id JOIN accounts c ON c.id = t.account_id
     WHERE t.owner_id = $1 AND t.plan_id = ANY ($2) ORDER BY t.plan_id, t.sequence
 """
@@ -54,6 +64,7 @@ class StoredPlan:
     """A plan and its life. `plan` is there once it was made; its reports have entries but no holdings.
 
     `trade_ids` are the public ids of `plan.trades`, in their order; `accounts` the names of the accounts they are in.
+    Of a plan that was made before there were proofs, `plan.proof` and `solve_ms` are None.
     """
 
     id: str
@@ -73,6 +84,8 @@ class StoredPlan:
     trade_ids: tuple[str, ...] = ()
     accounts: Mapping[str, str] = field(default_factory=dict)
     error: PlanError | None = None
+    solve_ms: int | None = None
+    progress: Progress | None = None
 
 
 async def load_plan(owner_id: int, tx: Tx, plan_id: str) -> StoredPlan | None:
@@ -109,9 +122,9 @@ async def load_plans(
 async def _load(owner_id: int, tx: Tx, where: str, *arguments: object) -> list[StoredPlan]:
     rows = await tx.fetch(
         f"""
-        SELECT l.id, l.public_id, p.public_id AS portfolio_public_id, p.base_currency, l.status, l.version, l.scope,
-            trim_scale(l.cash_flow) AS cash_flow, l.excluded, l.engine, l.targets_version, l.requested_by,
-            l.created_at, l.ready_at, l.expires_at, l.inputs_digest, l.before, l.after, l.summary, l.warnings, l.error
+        SELECT l.id, l.public_id, p.public_id AS portfolio_public_id, p.base_currency, l.status, l.version, {REQUEST},
+            l.engine, l.targets_version, l.requested_by, l.created_at, l.ready_at, l.expires_at, l.inputs_digest,
+            l.before, l.after, l.summary, l.warnings, l.error, l.proof, l.advice, l.solve_ms, l.progress
         FROM plans l JOIN portfolios p ON p.id = l.portfolio_id WHERE l.owner_id = $1 AND {where}
         """,
         owner_id,
@@ -158,6 +171,8 @@ def _stored(
         trade_ids=tuple(ids.encode(ids.TRADE, trade["trade_public_id"]) for trade in trades),
         accounts={ids.encode(ids.ACCOUNT, trade["account_public_id"]): trade["account_name"] for trade in trades},
         error=documents.load(PlanError, row["error"]) if row["error"] else None,
+        solve_ms=row["solve_ms"],
+        progress=documents.load(Progress, row["progress"]) if row["progress"] else None,
     )
 
 
@@ -173,6 +188,8 @@ def _plan_of(
         skipped=skips,
         warnings=tuple(orjson.loads(row["warnings"])),
         summary=documents.load(PlanSummary, row["summary"]),
+        proof=documents.load(Proof, row["proof"]) if row["proof"] else None,
+        advice=tuple(documents.from_document(WaitAdvice, one) for one in orjson.loads(row["advice"] or "[]")),
     )
 
 
@@ -186,7 +203,7 @@ def _planned_of(row: asyncpg.Record, sales: Sequence[asyncpg.Record]) -> Planned
         quantity=row["quantity"],
         price=Price(row["price"], row["priced_at"], row["source"]),
         value=row["value"],
-        costs=TradeCosts(row["fee"], row["spread"]),
+        costs=TradeCosts(row["fee"], row["spread"], row["impact"]),
         sales=tuple(_sale_of(sale, asset.id) for sale in sales),
     )
     return PlannedTrade(trade, TradeReason(row["reason"]), row["explanation"])

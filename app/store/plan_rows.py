@@ -40,12 +40,12 @@ async def _write_trades(
         """
         INSERT INTO plan_trades (
             plan_id, owner_id, public_id, sequence, key, asset_id, account_id, side, quantity, price, currency,
-            priced_at, source, value, fee, spread, reason, explanation
+            priced_at, source, value, fee, spread, impact, reason, explanation
         )
         SELECT $1, $2, t.* FROM jsonb_to_recordset($3) AS t (
             public_id uuid, sequence int, key text, asset_id bigint, account_id bigint, side text, quantity numeric,
             price numeric, currency text, priced_at timestamptz, source text, value numeric, fee numeric,
-            spread numeric, reason text, explanation text
+            spread numeric, impact numeric, reason text, explanation text
         )
         RETURNING id, sequence
         """,
@@ -88,6 +88,7 @@ def _trade_row(
         "value": trade.value,
         "fee": trade.costs.fee,
         "spread": trade.costs.spread,
+        "impact": trade.costs.impact,
         "reason": planned.reason,
         "explanation": planned.explanation,
     }

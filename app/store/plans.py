@@ -1,6 +1,8 @@
+# ruff: noqa: S608 - only constants of this room go into statements; every value is a parameter
 """Plans and their life. Every step is a compare-and-set on status and version, under the portfolio's lock.
 
     QUEUED -> COMPUTING -> READY | NOTHING_TO_DO | FAILED;   open ones -> SUPERSEDED;   READY -> EXPIRED
+    QUEUED, COMPUTING -> CANCELLED
 
 A portfolio has at most one open plan (QUEUED, COMPUTING or READY); the database refuses a second.
 """
@@ -8,6 +10,7 @@ A portfolio has at most one open plan (QUEUED, COMPUTING or READY); the database
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
@@ -15,22 +18,36 @@ import asyncpg
 
 from app.core import ids
 from app.core.alert_words import PLAN_OVER
+from app.core.optimize.allocate import PlanScope
 from app.core.plan import ENGINE, MONITOR, Plan, PlannedTrade, PlanRequest, PlanStatus
 from app.store import documents, events, history, plan_alerts, plan_rows, turns
 from app.store.db import Tx
 
+REQUEST: Final = "l.scope, trim_scale(l.cash_flow) AS cash_flow, l.excluded, l.no_buy, l.no_sell, l.sell_lots"
 OPEN: Final = ("QUEUED", "COMPUTING", "READY")
 MADE_ALREADY: Final = ("COMPUTING", "READY")  # from a snapshot that a change makes outdated
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A computed plan and what it was made from. `expires_at` is when its prices are too old to act on."""
+    """A computed plan and what it was made from. `expires_at` is when its prices are too old to act on.
+
+    `solve_ms` is how long it took, in milliseconds: all of a plan but this is the same whenever it is made again.
+    """
 
     plan: Plan
     targets_version: int | None
     inputs_digest: str
     expires_at: datetime
+    solve_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a plan that is being made is: cases looked at, and the gap so far as a share of V, None while unknown."""
+
+    nodes: int
+    gap: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +89,9 @@ async def save_plan(
     row = await tx.row(
         """
         INSERT INTO plans (
-            public_id, owner_id, portfolio_id, status, version, scope, cash_flow, excluded, engine, requested_by,
-            created_at, warnings
-        ) VALUES ($1, $2, $3, 'QUEUED', 1, $4, $5, $6, $7, $8, $9, '[]') RETURNING id
+            public_id, owner_id, portfolio_id, status, version, scope, cash_flow, excluded, no_buy, no_sell, sell_lots,
+            engine, requested_by, created_at, warnings
+        ) VALUES ($1, $2, $3, 'QUEUED', 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, '[]') RETURNING id
         """,
         uuid,
         owner_id,
@@ -82,6 +99,9 @@ async def save_plan(
         request.scope.value,
         request.cash_flow,
         list(request.exclude),
+        list(request.no_buy),
+        list(request.no_sell),
+        list(request.sell_lots),
         ENGINE,
         requested_by,
         now,
@@ -102,11 +122,10 @@ async def claim_plan(owner_id: int, tx: Tx, plan_id: str, now: datetime) -> Clai
     Whoever claims last may finish it; `version` grows with every claim, so it also counts the attempts.
     """
     row = await tx.row(
-        """
+        f"""
         UPDATE plans l SET status = 'COMPUTING', version = l.version + 1 FROM portfolios p
         WHERE l.owner_id = $1 AND l.public_id = $2 AND l.status IN ('QUEUED', 'COMPUTING') AND p.id = l.portfolio_id
-        RETURNING l.id, l.portfolio_id, p.public_id AS portfolio_public_id, l.version, l.scope,
-            trim_scale(l.cash_flow) AS cash_flow, l.excluded
+        RETURNING l.id, l.portfolio_id, p.public_id AS portfolio_public_id, l.version, {REQUEST}
         """,
         owner_id,
         ids.decode(ids.PLAN, plan_id),
@@ -151,6 +170,50 @@ async def fail_plan(
     failed = _moved(claimed, PlanStatus.FAILED)
     await _note(owner_id, tx, failed, "PLAN_FAILED", actor, now, {"error": error})
     return True
+
+
+async def note_progress(owner_id: int, tx: Tx, claimed: Claimed, progress: Progress, now: datetime) -> bool:
+    """Write how far a claimed plan is, and tell it; False when it was cancelled, superseded or claimed again.
+
+    It is no step of the plan's life: the version stays.
+    """
+    found = await tx.value(
+        """
+        UPDATE plans SET progress = $4 WHERE owner_id = $1 AND id = $2 AND status = 'COMPUTING' AND version = $3
+        RETURNING id
+        """,
+        owner_id,
+        claimed.id,
+        claimed.version,
+        documents.dump(progress),
+    )
+    if found is None:
+        return False
+    payload = {"status": claimed.status, "version": claimed.version, "progress": progress}
+    await events.append_event(owner_id, tx, claimed.portfolio_row_id, "plan", claimed.public_id, payload, now)
+    return True
+
+
+async def cancel_plan(owner_id: int, tx: Tx, plan_id: str, *, actor: str, now: datetime) -> PlanStatus | None:
+    """Cancel a plan that waits or is being made, and return the status it then has; None when there is no such plan."""
+    uuid = ids.decode(ids.PLAN, plan_id)
+    portfolio = await tx.value("SELECT portfolio_id FROM plans WHERE owner_id = $1 AND public_id = $2", owner_id, uuid)
+    if portfolio is None:
+        return None
+    await _lock(owner_id, tx, portfolio)
+    row = await tx.row(
+        """
+        UPDATE plans SET status = 'CANCELLED', version = version + 1
+        WHERE owner_id = $1 AND public_id = $2 AND status IN ('QUEUED', 'COMPUTING')
+        RETURNING id, public_id, portfolio_id, status, version
+        """,
+        owner_id,
+        uuid,
+    )
+    if row is not None:
+        await _note(owner_id, tx, _handle_of(row), "PLAN_CANCELLED", actor, now, {})
+        return PlanStatus.CANCELLED
+    return PlanStatus(await tx.value("SELECT status FROM plans WHERE owner_id = $1 AND public_id = $2", owner_id, uuid))
 
 
 async def supersede_open_plans(
@@ -213,9 +276,12 @@ def _handle_of(row: asyncpg.Record) -> PlanHandle:
 
 
 def request_of(row: asyncpg.Record) -> PlanRequest:
-    """Return what was asked for, from a row of a plan."""
-    document = {"scope": row["scope"], "cash_flow": str(row["cash_flow"]), "exclude": row["excluded"]}
-    return documents.from_document(PlanRequest, document)
+    """Return what was asked for, from a row with `REQUEST`."""
+    return PlanRequest(
+        PlanScope(row["scope"]),
+        row["cash_flow"],
+        *(tuple(row[name]) for name in ("excluded", "no_buy", "no_sell", "sell_lots")),
+    )
 
 
 def _moved(handle: PlanHandle, status: PlanStatus) -> PlanHandle:
@@ -256,7 +322,8 @@ async def _write_result(
     asked_by = await tx.value(
         """
         UPDATE plans SET status = $3, version = version + 1, targets_version = $4, ready_at = $5, expires_at = $6,
-            inputs_digest = $7, before = $8, after = $9, summary = $10, warnings = $11
+            inputs_digest = $7, before = $8, after = $9, summary = $10, warnings = $11, proof = $12, advice = $13,
+            solve_ms = $14
         WHERE owner_id = $1 AND id = $2 RETURNING requested_by
         """,
         owner_id,
@@ -270,6 +337,9 @@ async def _write_result(
         documents.dump_report(plan.after),
         documents.dump(plan.summary),
         documents.dump(plan.warnings),
+        documents.dump(plan.proof) if plan.proof else None,
+        documents.dump(plan.advice),
+        made.solve_ms,
     )
     await plan_rows.write_rows(owner_id, tx, handle.id, plan, new_uuid)
     kind = "PLAN_READY" if plan.status is PlanStatus.READY else "PLAN_NOTHING_TO_DO"

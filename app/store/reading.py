@@ -1,7 +1,8 @@
 # ruff: noqa: S608 - only constants of this room go into statements; every value is a parameter
 """Snapshots: everything that one answer about portfolios rests on, in four statements however many there are.
 
-    1 heads, policies, targets    2 accounts and cash    3 lots    4 assets held or targeted, rates, and their prices
+    1 heads, policies, targets    2 accounts, cash, brokers    3 lots
+    4 assets held or targeted, rates, and their prices
     5 closing prices, only where a band in force rests on volatility, and for scans
 
 For one instant throughout, read them in a transaction that was opened for reading.
@@ -20,7 +21,7 @@ import orjson
 from app.core import drift, ids
 from app.core.drift import Snapshot
 from app.core.portfolio import Account, AccountKind, Asset, Market, Portfolio, Price, TaxLot
-from app.store import assets, closes, targets
+from app.store import assets, brokers, closes, targets
 from app.store.db import Tx
 from app.store.portfolios import COLUMNS, JOINED, StoredPortfolio, portfolio_of
 
@@ -105,11 +106,13 @@ async def _load(
 ) -> list[Loaded]:
     keys = [head["id"] for head in heads]
     accounts = await tx.fetch(
-        """
-        SELECT a.id, a.public_id, a.portfolio_id, a.taxpayer_group_id, a.name, a.kind,
+        f"""
+        SELECT a.id, a.public_id, a.portfolio_id, a.taxpayer_group_id, a.name, a.kind, a.history_from,
+            {brokers.COLUMNS},
             (SELECT jsonb_object_agg(currency, trim_scale(amount)::text) FROM account_cash c WHERE c.account_id = a.id)
                 AS cash
-        FROM accounts a WHERE a.portfolio_id = ANY ($1) ORDER BY a.portfolio_id, a.position, a.id
+        FROM accounts a LEFT JOIN brokers b ON b.id = a.broker_id
+        WHERE a.portfolio_id = ANY ($1) ORDER BY a.portfolio_id, a.position, a.id
         """,
         keys,
     )
@@ -146,6 +149,8 @@ class _Shelf:
         self.assets: dict[int, Asset] = {row["id"]: assets.asset_of(row) for row in asset_rows}
         self.prices: dict[int, Price] = {row["id"]: price for row in asset_rows if (price := assets.price_of(row))}
         self.asset_ids: Mapping[int, str] = {key: asset.id for key, asset in self.assets.items()}
+        named = {row["broker"]: row for row in accounts if row["broker"]}
+        self.brokers = {name: brokers.broker_of(row) for name, row in named.items()}
         self.lots: dict[int, list[TaxLot]] = defaultdict(list)
         for row in lots:
             self.lots[row["account_id"]].append(self._lot(row))
@@ -157,6 +162,7 @@ class _Shelf:
         market = Market(
             {asset.id: asset for asset in self.assets.values()},
             {self.asset_ids[key]: price for key, price in self.prices.items()},
+            self.brokers,
         )
         return [self._loaded(head, market, as_of) for head in heads]
 
@@ -177,6 +183,8 @@ class _Shelf:
             cash={currency: Decimal(amount) for currency, amount in cash.items()},
             lots=tuple(self.lots[row["id"]]),
             taxpayer_group=str(row["taxpayer_group_id"]),
+            broker=row["broker"] or "",
+            history_from=row["history_from"],
         )
 
     def _lot(self, row: asyncpg.Record) -> TaxLot:

@@ -1,6 +1,6 @@
 """The tables, as Tortoise models: what migrations are made from.
 
-    owners ── taxpayer_groups          assets ── prices, price_history
+    owners ── taxpayer_groups          assets ── prices, price_history;  brokers
       │
     portfolios ── accounts ── account_cash, tax_lots, transactions
       ├── target_versions (sealed) ── target_allocations
@@ -19,9 +19,11 @@ from typing import Any
 from tortoise import fields
 from tortoise.contrib.postgres.fields import ArrayField
 from tortoise.fields import OnDelete
+from tortoise.fields.db_defaults import SqlDefault
 from tortoise.models import Model
 
 Rows = fields.ForeignKeyRelation[Any]
+NONE = SqlDefault("'{}'")
 
 
 def _money(*, null: Any = False) -> Any:
@@ -78,6 +80,9 @@ class AssetRow(Model):
     fee_minimum = _money()
     half_spread = _quantity()
     updated_at = fields.DatetimeField()
+    fee_cap = _money(null=True)
+    fee_tiers: Any = fields.JSONField(null=True)
+    liquidity: Any = fields.JSONField(null=True)
 
     class Meta:
         table = "assets"
@@ -113,6 +118,7 @@ class AccountRow(Model):
     position = fields.IntField()
     history_from = fields.DateField(null=True)
     synced_at = fields.DatetimeField()
+    broker_id = fields.BigIntField(null=True)  # of brokers, by a key in SQL
 
     class Meta:
         table = "accounts"
@@ -223,6 +229,9 @@ class PlanRow(Model):
     scope = fields.CharField(max_length=16)
     cash_flow = _money()
     excluded = ArrayField(element_type="text")
+    no_buy = ArrayField(element_type="text", db_default=NONE)
+    no_sell = ArrayField(element_type="text", db_default=NONE)
+    sell_lots = ArrayField(element_type="text", db_default=NONE)
     engine = fields.CharField(max_length=64)
     targets_version = fields.IntField(null=True)
     requested_by = fields.CharField(max_length=255)
@@ -235,6 +244,10 @@ class PlanRow(Model):
     summary: Any = fields.JSONField(null=True)
     warnings: Any = fields.JSONField()
     error: Any = fields.JSONField(null=True)
+    proof: Any = fields.JSONField(null=True)
+    advice: Any = fields.JSONField(null=True)
+    solve_ms = fields.IntField(null=True)
+    progress: Any = fields.JSONField(null=True)
 
     class Meta:
         table = "plans"

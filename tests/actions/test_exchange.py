@@ -3,12 +3,13 @@
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.actions import access, exchange, portfolios
+from app.actions import access, exchange, market, portfolios
 from app.context import OPERATOR, Context, on_thread, open_services
 from app.core.drift import Snapshot
 from app.core.errors import Forbidden, LimitExceeded, NotFound, SteelyardError
@@ -399,6 +400,26 @@ async def test_csv_of_transactions_is_added_once(alice: Context, file: Path, tmp
     assert await lots(alice, portfolio_id) == before
 
 
+async def test_csv_says_from_when_on_the_past_is_known_of_the_accounts_it_names(
+    alice: Context, file: Path, tmp_path: Path
+) -> None:
+    portfolio_id = await imported(alice, file)
+    path = csv(tmp_path, f"{FACTS}2020-01-02,Broker,TAXABLE,BUY,AAA,3,33,1\n")
+    counts = []
+    for day in (None, date(2020, 1, 1)):
+        await exchange.import_csv(alice, path, portfolio_id, with_assets=False, history_from=day)
+        counts.append(await count(alice, "transactions WHERE side = 'BUY'"))
+    assert counts == [2, 2]  # the file itself told of one; the day adds no fact
+    accounts = (await snapshot(alice, portfolio_id)).portfolio.accounts
+    assert [account.history_from for account in accounts] == [date(2020, 1, 1), None]
+    exported = (await exchange.export_file(alice, portfolio_id))["portfolio"]["accounts"]
+    assert [account.get("historyFrom") for account in exported] == ["2020-01-01", None]
+    lots_csv = csv(tmp_path, f"{LOTS}Broker,AAA,1,1,\n")
+    assert await refusal(
+        exchange.import_csv(alice, lots_csv, portfolio_id, with_assets=False, history_from=date(2020, 1, 1))
+    ) == ("history-from: only transactions say from when on the past is known")
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
@@ -455,3 +476,43 @@ async def test_csv_that_was_exported_is_what_import_reads(alice: Context, tmp_pa
         await exchange.import_csv(alice, tmp_path / f"{kind}.csv", portfolio_id, with_assets=True)
     after = await exchange.export_file(alice, portfolio_id)
     assert after["portfolio"]["accounts"] == before["portfolio"]["accounts"]
+
+
+NORDIC: dict[str, Any] = {
+    "name": "Nordic",
+    "currency": "EUR",
+    "conversion": "0.25",
+    "fees": [{"assetClass": "STOCK", "fixed": "0", "rate": "0.25", "minimum": "9", "tiers": [
+        {"above": "0", "fixed": "0", "rate": "0.15", "minimum": "49", "cap": "500"}]}],
+}  # fmt: skip
+
+
+def named(broker: str) -> dict[str, Any]:
+    """Write the portfolio of a file whose first account names a broker."""
+    portfolio: dict[str, Any] = document()["portfolio"]
+    first, *others = portfolio["accounts"]
+    return {**portfolio, "accounts": [{**first, "broker": broker}, *others]}
+
+
+async def test_brokers_of_a_file_are_recorded_with_the_assets_and_exported_again(alice: Context, file: Path) -> None:
+    rewrite(file, brokers=[NORDIC, {"name": "Unused"}], portfolio=named("Nordic"))
+    portfolio_id = await imported(alice, file)
+    assert [one.name for _, one in (await market.broker_page(alice, 9, None)).items] == ["Nordic", "Unused"]
+    exported = await exchange.export_file(alice, portfolio_id)
+    assert exported["brokers"] == [NORDIC]
+    assert [account.get("broker") for account in exported["portfolio"]["accounts"]] == ["Nordic", None]
+
+
+async def test_a_broker_must_be_known_where_the_file_does_not_record_it(alice: Context, file: Path) -> None:
+    unknown = "portfolio.accounts.0.broker: no broker is called Nordic; an operator can record it, and a file list it"
+    rewrite(file, portfolio=named("Nordic"))
+    assert await refusal(imported(alice, file)) == unknown
+    rewrite(file)
+    await imported(alice, file)
+    rewrite(file, brokers=[NORDIC], portfolio=named("Nordic"))
+    assert await refusal(imported(alice, file, with_assets=False)) == unknown
+    assert await count(alice, "brokers") == 0
+    await imported(alice, file)
+    rewrite(file, portfolio=named("Nordic"))
+    portfolio_id = await imported(alice, file, with_assets=False)
+    assert (await snapshot(alice, portfolio_id)).portfolio.accounts[0].broker == "Nordic"

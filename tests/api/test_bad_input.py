@@ -49,12 +49,20 @@ def band(message: str, path: str = "", **given: Any) -> Case:
     return entry(message, f"1 band {path}".strip(), band=given)
 
 
-def policy(message: str, path: str, **given: Any) -> Case:
-    return Case("portfolioUpdate", {"portfolioId": "$portfolio", "policy": given}, message, f"policy {path}")
+def policy(message: str, path: str, code: str = "INVALID", **given: Any) -> Case:
+    return Case("portfolioUpdate", {"portfolioId": "$portfolio", "policy": given}, message, f"policy {path}", code)
 
 
 def asset(message: str, path: str, **given: Any) -> Case:
     return Case("assetUpsert", {"symbol": "NEW", "assetClass": "STOCK", **given}, message, path)
+
+
+def traded(factor: str = "1", **given: Any) -> dict[str, Any]:
+    return {"dailyVolume": "1", "dailyVolatility": "1", "impactFactor": factor, **given}
+
+
+def broker(message: str, path: str, code: str = "INVALID", **given: Any) -> Case:
+    return Case("brokerUpsert", {"name": "Bad", **given}, message, path, code)
 
 
 def price(message: str, path: str, **given: Any) -> Case:
@@ -138,6 +146,15 @@ CASES: Final = [
     policy(
         "minTrade 0.00000000001 has 11 decimal places; at most 10 are allowed", "minTrade", minTrade="0.00000000001"
     ),
+    policy("driftPrice is 0; it must be above 0 and at most 1000", "driftPrice", driftPrice="0"),
+    policy("driftPrice is 1000.5; it must be above 0 and at most 1000", "driftPrice", driftPrice="1000.5"),
+    policy("objective is null; leave it out to keep it", "objective", objective=None),
+    policy("taxBudget -1 is below 0", "taxBudget", taxBudget="-1"),
+    policy("yearlyLossCap -1 is below 0", "yearlyLossCap", yearlyLossCap="-1"),
+    policy("minHarvest -0.01 is below 0", "minHarvest", minHarvest="-0.01"),
+    policy("AAA is given twice", "noBuy 1", "DUPLICATE", noBuy=["AAA", "AAA"]),
+    policy("symbol must be a ticker such as AAPL or BRK.B, not ' A'", "noSell 0", noSell=[" A"]),
+    policy("there are 501 symbols; at most 500 are allowed", "noSell", "LIMIT_EXCEEDED", noSell=["AAA"] * 501),
     policy(
         "a band is exactly one of absolute, relative, hybrid, smart, volatility and cost; none is given",
         "defaultBand",
@@ -160,6 +177,14 @@ CASES: Final = [
         {"accountId": "$account", "lots": [], "balances": [{"amount": "-1", "currency": "EUR"}]},
         "amount -1 is below 0",
         "balances 0 amount",
+    ),
+    # transactionsImport; more in test_past
+    Case(
+        "transactionsImport",
+        {"accountId": "$account", "idempotencyKey": "k"},
+        "there is nothing to record; give transactions, or historyFrom",
+        "transactions",
+        "REQUIRED",
     ),
     # targetsSet
     entry("targets sum to 99.999999; 0.000001 is missing", "", "TARGETS_SUM", percent="39.999999"),
@@ -220,6 +245,17 @@ CASES: Final = [
     plan(NAME, "exclude 1", exclude=["AAA", NUL]),
     plan(NAME, "exclude 0", exclude=["x" * 65]),
     plan("there are 501 items; at most 500 are allowed", "exclude", "LIMIT_EXCEEDED", exclude=["AAA"] * 501),
+    plan("ZZZ is neither held nor targeted; is it misspelt?", "exclude 1", exclude=["AAA", "ZZZ"]),
+    plan("ZZZ is neither held nor targeted; is it misspelt?", "noBuy 1", noBuy=["AAA", "ZZZ"]),
+    plan("ZZZ is neither held nor targeted; is it misspelt?", "noSell 0", noSell=["ZZZ"]),
+    plan(NAME, "noBuy 0", noBuy=[NUL]),
+    plan("there are 501 items; at most 500 are allowed", "noSell", "LIMIT_EXCEEDED", noSell=["AAA"] * 501),
+    plan("there are 501 items; at most 500 are allowed", "sellLots", "LIMIT_EXCEEDED", sellLots=["x"] * 501),
+    plan(
+        "lots are named, but the policy's lotMethod is MIN_TAX; only SPEC_ID sells the lots that are named",
+        "sellLots",
+        sellLots=["lot_1"],
+    ),
     plan("cashFlow 0.00000000001 has 11 decimal places; at most 10 are allowed", "cashFlow", cashFlow="0.00000000001"),
     plan(f"idempotencyKey {TEXT}", "idempotencyKey", idempotencyKey="x" * 201),
     # assetUpsert, as an operator
@@ -230,8 +266,37 @@ CASES: Final = [
     asset("priceStep is 0; it must be more", "priceStep", priceStep="0"),
     asset("minNotional -1 is below 0", "minNotional", minNotional="-1"),
     asset("fixed -1 is below 0", "costs fixed", costs={"fixed": "-1"}),
+    asset("cap -1 is below 0", "costs cap", costs={"cap": "-1"}),
+    asset("cap 1 is below the minimum 2; give a higher cap", "costs cap", costs={"minimum": "2", "cap": "1"}),
+    asset("minimum -1 is below 0", "costs tiers 1 minimum", costs={"tiers": [{}, {"minimum": "-1"}]}),
+    asset("above 1 comes after 2", "costs tiers 1 above", costs={"tiers": [{"above": "2"}, {"above": "1"}]}),
+    asset("dailyVolume is 0; it must be more", "liquidity dailyVolume", liquidity=traded(dailyVolume="0")),
+    asset("impactFactor is 100.1; at most 100 is allowed", "liquidity impactFactor", liquidity=traded("100.1")),
     asset(NAME, "identicalGroup", identicalGroup="x" * 65),
     asset(NAME, "identicalGroup", identicalGroup=NUL),
+    # brokerUpsert, as an operator, and who is named
+    broker(f"name {TEXT}", "name", name=" x"),
+    broker("fixed -1 is below 0", "fees 0 fixed", fees=[{"assetClass": "ETF", "fixed": "-1"}]),
+    broker("cap 1 is below the minimum 2", "fees 0 cap", fees=[{"assetClass": "ETF", "minimum": "2", "cap": "1"}]),
+    broker(
+        "above 1 comes after 2; put the lines in ascending order",
+        "fees 1 tiers 1 above",
+        fees=[{"assetClass": "ETF"}, {"assetClass": "BOND", "tiers": [{"above": "2"}, {"above": "1"}]}],
+    ),
+    broker("the fees of ETF are given twice", "fees 1", "DUPLICATE", fees=[{"assetClass": "ETF"}] * 2),
+    broker(
+        "there are 21 lines of fees; at most 20 are allowed",
+        "fees 0 tiers",
+        "LIMIT_EXCEEDED",
+        fees=[{"assetClass": "ETF", "tiers": [{}] * 20}],
+    ),
+    create(
+        "no broker is called NOPE; an operator can record it",
+        "accounts 1 broker",
+        accounts=[{"name": "A"}, {"name": "B", "broker": "NOPE"}],
+    ),
+    Case("accountUpdate", {"accountId": "$account", "broker": "NOPE"}, "no broker is called NOPE", "broker"),
+    Case("accountUpdate", {"accountId": "$account"}, "broker is missing; give a name", "broker", "REQUIRED"),
     # pricesRecord, as an operator: all or none
     Case("pricesRecord", {"prices": []}, "no prices are given", "prices", "REQUIRED"),
     Case(
@@ -291,6 +356,7 @@ CASES: Final = [
         "LIMIT_EXCEEDED",
     ),
     absent("deliveriesReplay", "hookId"),
+    Case("planCancel", {"planId": "x"}, "plan x does not exist", "planId", "NOT_FOUND", {"missingId": "x"}),
     # alertAcknowledge
     Case("alertAcknowledge", {"alertId": "x"}, "alert x does not exist", "alertId", "NOT_FOUND", {"missingId": "x"}),
     # alertSnooze
@@ -376,6 +442,15 @@ UNREADABLE: Final = [
     ("portfolioCreate", {"name": "x", "accounts": [{"kind": "OFFSHORE"}]}, "accounts[0].kind"),
     ("portfolioCreate", {"name": "x", "accounts": [{"cash": 1.5}]}, "accounts[0].cash"),
     ("portfolioCreate", {"name": "x", "accounts": [{"cash": True}]}, "accounts[0].cash"),
+    ("transactionsImport", {"accountId": "x", "historyFrom": "2024-01-01"}, "idempotencyKey"),
+    ("transactionsImport", {"accountId": "x", "idempotencyKey": "k", "historyFrom": "June"}, "historyFrom"),
+    (
+        "transactionsImport",
+        {"accountId": "x", "idempotencyKey": "k", "transactions": [{"date": "2024-01-05"}]},
+        "transactions[0]",
+    ),
+    ("rebalancePropose", {"portfolioId": "x", "sellLots": [None]}, "sellLots[0]"),
+    ("portfolioUpdate", {"portfolioId": "x", "policy": {"objective": "MIN_COST"}}, "policy.objective"),
     ("portfolioUpdate", {"portfolioId": "x", "expectedVersion": "1"}, "expectedVersion"),
     ("portfolioUpdate", {"portfolioId": "x", "expectedVersion": 2**31}, "expectedVersion"),
     ("portfolioUpdate", {"portfolioId": "x", "policy": {"warnAt": "101"}}, "policy.warnAt"),
@@ -390,7 +465,7 @@ UNREADABLE: Final = [
     ),
     ("targetsSet", {"portfolioId": "x", "entries": [{"percent": "-1"}]}, "entries[0].percent"),
     ("targetsSet", {"portfolioId": "x", "entries": [{"percent": "1.0000001"}]}, "entries[0].percent"),
-    ("rebalancePropose", {"portfolioId": "x", "scope": "HARVEST"}, "scope"),
+    ("rebalancePropose", {"portfolioId": "x", "scope": "EVERYTHING"}, "scope"),
     ("rebalancePropose", {"portfolioId": "x", "wait": 5}, "wait"),
     ("pricesRecord", {"prices": [{"symbol": "A", "price": "1", "pricedAt": "yesterday"}]}, "prices[0].pricedAt"),
     (

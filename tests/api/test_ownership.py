@@ -3,7 +3,7 @@
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -111,6 +111,13 @@ ENTRIES: Final = [{"key": "AAA", "percent": "100"}]
 MUTATIONS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
     "PortfolioUpdateInput.portfolioId": (ids.PORTFOLIO, "portfolioUpdate", {"name": "Mine now"}),
     "HoldingsImportInput.accountId": (ids.ACCOUNT, "holdingsImport", {"lots": [], "cash": "0"}),
+    "TransactionsImportInput.accountId": (
+        ids.ACCOUNT,
+        "transactionsImport",
+        {"historyFrom": "2024-01-01", "idempotencyKey": "the same for all"},
+    ),
+    "PlanCancelInput.planId": (ids.PLAN, "planCancel", {}),
+    "AccountUpdateInput.accountId": (ids.ACCOUNT, "accountUpdate", {"broker": None}),
     "TargetsSetInput.portfolioId": (ids.PORTFOLIO, "targetsSet", {"entries": ENTRIES}),
     "TargetsSetInput.portfolioId, only checked": (
         ids.PORTFOLIO,
@@ -143,6 +150,7 @@ MUTATIONS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
     "DeliveriesReplayInput.hookId": (ids.WEBHOOK, "deliveriesReplay", {}),
 }
 REPLAYED: Final = "DeliveriesReplayInput.deliveryIds"
+SOLD: Final = "RebalanceProposeInput.sellLots"
 SUBSCRIPTIONS: Final = {
     "Subscription.planUpdated(planId:)",
     "Subscription.driftUpdated(portfolioId:)",
@@ -162,7 +170,9 @@ def test_every_argument_that_takes_an_id_is_tried_here() -> None:
             for argument, given in field.args.items():
                 if get_named_type(given.type).name == "ID":
                     found.add(f"{named.name}.{name}({argument}:)")
-    tried = {name.partition(" of ")[0].partition(",")[0] for name in (*QUERIES, *MUTATIONS, REPLAYED)} | SUBSCRIPTIONS
+    tried = {
+        name.partition(" of ")[0].partition(",")[0] for name in (*QUERIES, *MUTATIONS, REPLAYED, SOLD)
+    } | SUBSCRIPTIONS
     assert found == tried
 
 
@@ -223,6 +233,27 @@ def test_replaying_what_is_somebody_elses_replays_nothing(world: World) -> None:
     answers_of(world, ids.DELIVERY, ask)
     [error] = json.loads(ask(world.of_alice[ids.DELIVERY]))["userErrors"]
     assert (error["code"], error["path"]) == ("NOT_FOUND", ["input", "deliveryIds", "1"])
+
+
+def first_lot(owner: Caller, portfolio_id: str) -> str:
+    query = f'{{ portfolio(id: "{portfolio_id}") {{ holdings {{ nodes {{ lots {{ id }} }} }} }} }}'
+    found: str = owner.data(query)["portfolio"]["holdings"]["nodes"][0]["lots"][0]["id"]
+    return found
+
+
+def test_selling_a_lot_that_is_somebody_elses_sells_nothing(world: World) -> None:
+    rules = {"lotMethod": "SPEC_ID"}
+    eve = world.api.caller("eve-sells")
+    portfolio = portfolio_of(eve, policy=rules)["id"]
+    own, theirs = first_lot(eve, portfolio), first_lot(world.alice, world.of_alice[ids.PORTFOLIO])
+
+    def ask(given: str) -> str:
+        wanted = {"portfolioId": portfolio, "sellLots": [own, given]}
+        return _json(eve.mutate("rebalancePropose", "plan { id }", **wanted))
+
+    answers_of(replace(world, of_alice=world.of_alice | {ids.LOT: theirs}), ids.LOT, ask)
+    [error] = json.loads(ask(theirs))["userErrors"]
+    assert (error["code"], error["path"], error["missingId"]) == ("NOT_FOUND", ["input", "sellLots", "1"], theirs)
 
 
 def first_of(caller: Caller, query: str) -> Any:
@@ -299,6 +330,7 @@ ROUTES: Final = {
     "POST propose, only shown": ("POST", ids.PORTFOLIO, "{theirs}/propose", {"dryRun": True}, {}),
     "GET plan of a portfolio": ("GET", ids.PORTFOLIO, "{theirs}/plans/{own_plan}", None, {}),
     "GET plan": ("GET", ids.PLAN, "{own}/plans/{theirs}", None, {}),
+    "POST cancel": ("POST", ids.PLAN, "{own}/plans/{theirs}/cancel", None, {}),
 }
 
 

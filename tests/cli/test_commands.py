@@ -212,6 +212,18 @@ def test_csv_goes_into_a_portfolio_that_is_there(shell: dict[str, str], file: Pa
     into = ("--portfolio", portfolio_id)
     assert steelyard("import", lots, *OWNER, *into, given=shell).out == "1 lots imported into 1 accounts\n"
     assert steelyard("import", prices, *OWNER, given=shell).error().startswith("with-assets: prices are everybody's; ")
+    facts, since = tmp_path / "facts.csv", ("--history-from", "2024-01-01")
+    facts.write_text(
+        "date,account,account_kind,side,symbol,quantity,price,fees\n2024-01-02,Broker,TAXABLE,BUY,VTI,1,200,\n"
+    )
+    assert steelyard("import", facts, *OWNER, *into, *since, given=shell).out == "1 transactions added\n"
+    assert '"historyFrom": "2024-01-01"' in steelyard("export", *OWNER, *into, given=shell).out
+    assert steelyard("import", file, *OWNER, *since, given=shell).error() == (
+        "history-from: a portfolio file says itself from when on it knows the past"
+    )
+    assert steelyard("import", facts, *OWNER, *into, "--history-from", "June", given=shell).error() == (
+        "history-from must be a date such as 2026-11-22, not 'June'"
+    )
     assert steelyard("import", prices, *OWNER, "--with-assets", given=shell).out == "1 prices recorded\n"
     exported = steelyard("export", *OWNER, *into, given=shell).json()
     assert [lot["symbol"] for lot in exported["portfolio"]["accounts"][1]["lots"]] == ["BND"]

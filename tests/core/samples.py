@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from app.core.bands import SMART, Band, BandKind, Destination, below, two_sided
-from app.core.costs import Costs
-from app.core.policy import LotMethod, Policy
+from app.core.costs import Costs, Impact, Tier
+from app.core.policy import LotMethod, Objective, Policy, TaxRegime, WashRule
 from app.core.targets import TargetDraft
 from tests.builders import absolute, hybrid, moving_band, relative
 
@@ -44,7 +44,7 @@ def every_band() -> st.SearchStrategy[Band]:
         st.builds(lambda k, n: moving_band(str(k), n), factors, windows),
         st.sampled_from([Band(BandKind.COST), Band(BandKind.COST, floor=Decimal(1), cap=Decimal(3))]),
     )
-    return st.builds(two_sided, sides, st.none() | sides.map(below))
+    return st.builds(two_sided, sides.map(below), st.none() | sides.map(below))
 
 
 def band_kinds() -> st.SearchStrategy[Band]:
@@ -105,6 +105,52 @@ def costs() -> st.SearchStrategy[Costs]:
     return st.builds(Costs, decimals("0", "5", 2), rate, decimals("0", "10", 2), rate)
 
 
+@st.composite
+def tiers(draw: st.DrawFn, above: Decimal) -> Tier:
+    """Draw a line of fees, with a cap now and then."""
+    minimum = draw(decimals("0", "20", 2))
+    cap = draw(st.none() | decimals("0", "60", 2))
+    fixed, rate = draw(decimals("0", "9", 2)), draw(decimals("0", "0.02", 5))
+    return Tier(above, fixed, rate, minimum, None if cap is None else minimum + cap)
+
+
+@st.composite
+def schedules(draw: st.DrawFn, *, impact: bool | None = None) -> Costs:
+    """Draw costs of every kind: brackets, lines of which the cheapest counts, caps, conversion, impact."""
+    starts = sorted(draw(st.lists(st.sampled_from([Decimal(0), Decimal(500), Decimal("7000.5")]), max_size=4)))
+    first, *others = [draw(tiers(above)) for above in (Decimal(0), *starts)]
+    moves = draw(st.builds(Impact, decimals("0", "0.2", 4), decimals("1", "1000000", 0)))
+    return Costs(
+        *(first.fixed, first.rate, first.minimum, draw(decimals("0", "0.01", 4)), first.cap, tuple(others)),
+        conversion=draw(decimals("0", "0.01", 4)),
+        impact=moves if draw(st.just(impact) if impact is not None else st.booleans()) else None,
+    )
+
+
+def rules() -> st.SearchStrategy[dict[str, object]]:
+    """Draw what a policy says about planning and tax: fields by name."""
+    share, amount = decimals("0", "100", 6), decimals("0", "1e6", 10)
+    symbols = st.lists(st.sampled_from(("GME", "BRK.B", "BTC", *SYMBOLS)), unique=True, max_size=3).map(tuple)
+    return st.fixed_dictionaries(
+        {
+            "objective": st.sampled_from(Objective),
+            "drift_price": st.none() | decimals("0.000001", "1000", 6),
+            "tax_regime": st.sampled_from(TaxRegime),
+            "wash_rule": st.sampled_from(WashRule),
+            "crypto_washes": st.booleans(),
+            "loss_credit": share,
+            "yearly_loss_cap": amount,
+            "min_harvest": amount,
+            "min_harvest_share": share,
+            "max_turnover": st.none() | share,
+            "tax_budget": st.none() | amount,
+            "improvement": st.none() | share,
+            "no_buy": symbols,
+            "no_sell": symbols,
+        }
+    )
+
+
 def policies(*, free: bool = False) -> st.SearchStrategy[Policy]:
     """Draw policies; `free` ones have nothing that keeps a trade from happening."""
     nothing = st.just(Decimal(0))
@@ -117,7 +163,7 @@ def policies(*, free: bool = False) -> st.SearchStrategy[Policy]:
         max_fee=st.just(Decimal(100)) if free else decimals("0", "100", 2),
         cash_buffer=nothing if free else decimals("0", "20", 2),
         allow_sells=st.just(True) if free else st.booleans(),
-        lot_method=st.sampled_from(LotMethod),
-        short_term_rate=decimals("0", "50", 1),
-        long_term_rate=decimals("0", "30", 1),
+        lot_method=st.sampled_from([method for method in LotMethod if not free or method is not LotMethod.SPEC_ID]),
+        short_term_rate=nothing if free else decimals("0", "50", 1),
+        long_term_rate=nothing if free else decimals("0", "30", 1),
     )

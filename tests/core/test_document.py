@@ -2,6 +2,7 @@
 
 import json
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -12,18 +13,18 @@ from hypothesis import strategies as st
 
 from app.core import assemble, document, export
 from app.core.bands import SMART, Band, BandKind, Destination, Side, below, two_sided
-from app.core.costs import Costs
+from app.core.costs import Costs, Liquidity, Tier
 from app.core.document import PortfolioFile
 from app.core.drafts import AccountDraft, LotDraft, TransactionDraft
 from app.core.drift import Snapshot
 from app.core.errors import SteelyardError
 from app.core.money import EXACT, plain
-from app.core.policy import MAX_PRICE_AGE_S, Policy
-from app.core.portfolio import Account, AccountKind, Asset, AssetClass, Market, Portfolio, Price, TaxLot
+from app.core.policy import MAX_PRICE_AGE_S, Objective, Policy, TaxRegime, WashRule
+from app.core.portfolio import Account, AccountKind, Asset, AssetClass, Broker, Market, Portfolio, Price, TaxLot
 from app.core.targets import Target, TargetDraft, Targets
 from app.core.trades import TradeSide
 from tests.builders import absolute, hybrid, moving_band, relative
-from tests.core.samples import PROPERTY, costs, decimals, every_band, percents, policies
+from tests.core.samples import PROPERTY, decimals, every_band, percents, policies, rules, schedules
 
 NOW = datetime(2024, 6, 3, 16, tzinfo=UTC)
 
@@ -94,6 +95,25 @@ def test_price_is_of_the_files_instant_unless_it_says_another() -> None:
     ]
 
 
+def test_costs_and_brokers_are_read() -> None:
+    lines = {"fixed": "1", "rate": "0.25", "minimum": "2", "cap": "30", "tiers": [{"above": "5"}, {"above": 6}]}
+    tiers = Tier(Decimal(5)), Tier(Decimal(6))
+    asset = {"symbol": "A", "costs": lines, "liquidity": {"dailyVolume": "10.5", "dailyVolatility": "1.25"}}
+    broker = {"name": "X", "currency": "SEK", "conversion": "0.25", "fees": [{"assetClass": "ETF", **lines}]}
+    account = {"broker": "X"}
+    given = {"steelyard": 1, "assets": [asset], "brokers": [broker], "portfolio": {"accounts": [account]}}
+    found = snapshot(given).market
+    assert found.assets["A:USD:"].costs == Costs(
+        *(Decimal(1), Decimal("0.0025"), Decimal(2)), cap=Decimal(30), tiers=tiers
+    )
+    assert found.assets["A:USD:"].liquidity == Liquidity(Decimal("10.5"), Decimal("0.0125"))
+    first = Tier(Decimal(0), Decimal(1), Decimal("0.0025"), Decimal(2), Decimal(30))
+    assert found.brokers == {"X": Broker("X", "SEK", Decimal("0.0025"), {AssetClass.ETF: (first, *tiers)})}
+    assert snapshot(given).portfolio.accounts[0].broker == "X"
+    with pytest.raises(SteelyardError, match="no broker is called X; an operator can record it, and a file list it"):
+        snapshot({**given, "brokers": []})
+
+
 def test_every_field_is_read() -> None:
     asset = {
         "symbol": "A", "assetClass": "ETF", "currency": "EUR", "venue": "XETR", "name": "Apple", "step": "0.001",
@@ -107,9 +127,12 @@ def test_every_field_is_read() -> None:
         "minTrade": "100", "maxFee": "2", "cashBuffer": "1", "allowSells": False, "lotMethod": "HIFO",
         "shortTermRate": "35", "longTermRate": "15", "planLifetime": "PT90S",
         "portfolioBand": "3", "remindAfter": "P1D", "riskAversion": "2.5", "autoPropose": True, "cooldown": "P7D",
+        "objective": "MIN_DRIFT", "driftPrice": "0.2", "taxRegime": "NONE", "washRule": "STRICT", "cryptoWashes": True,
+        "lossCredit": "75", "yearlyLossCap": "1500", "minHarvest": "200", "minHarvestShare": "3", "maxTurnover": "20",
+        "taxBudget": "500", "improvement": "50", "noBuy": ["GME", "BRK.B"], "noSell": ["AAPL"],
     }  # fmt: skip
     lot = {"symbol": "A:EUR:XETR", "quantity": "0.001", "unitCost": "0", "acquiredOn": "2020-02-29"}
-    account = {"name": "X", "kind": "TAX_EXEMPT", "cash": "1.5", "lots": [lot]}
+    account = {"name": "X", "kind": "TAX_EXEMPT", "cash": "1.5", "lots": [lot], "historyFrom": "2020-02-29"}
     target = {"percent": "100", "key": "K", "assets": ["A"], "assetClass": "ETF", "band": {"smart": True}}
     fact = {"date": "2024-01-02", "account": "X", "side": "SELL", "symbol": "A", "quantity": 1, "price": 2, "fees": "3"}
     portfolio = {"name": "P", "baseCurrency": "EUR", "policy": policy, "accounts": [account], "targets": [target]}
@@ -131,9 +154,17 @@ def test_every_field_is_read() -> None:
     assert (draft.policy.portfolio_band, draft.policy.remind_after_s) == (Decimal(3), 86_400)
     assert (draft.policy.risk_aversion, draft.policy.auto_propose) == (Decimal("2.5"), True)
     assert draft.policy.cooldown_s == 7 * 86_400
+    rules = draft.policy
+    assert (rules.objective, rules.drift_price) == (Objective.MIN_DRIFT, Decimal("0.2"))
+    assert (rules.tax_regime, rules.wash_rule, rules.crypto_washes) == (TaxRegime.NONE, WashRule.STRICT, True)
+    assert (rules.loss_credit, rules.yearly_loss_cap) == (Decimal(75), Decimal(1500))
+    assert (rules.min_harvest, rules.min_harvest_share) == (Decimal(200), Decimal(3))
+    assert (rules.max_turnover, rules.tax_budget, rules.improvement) == (Decimal(20), Decimal(500), Decimal(50))
+    assert (rules.no_buy, rules.no_sell) == (("GME", "BRK.B"), ("AAPL",))
     assert draft.policy.max_price_age_s == {**MAX_PRICE_AGE_S, AssetClass.ETF: 60}
     bought = LotDraft("A:EUR:XETR", Decimal("0.001"), Decimal(0), date(2020, 2, 29))
-    assert draft.accounts == (AccountDraft("X", AccountKind.TAX_EXEMPT, {"EUR": Decimal("1.5")}, (bought,)),)
+    cash, since = {"EUR": Decimal("1.5")}, date(2020, 2, 29)
+    assert draft.accounts == (AccountDraft("X", AccountKind.TAX_EXEMPT, cash, (bought,), since),)
     assert draft.targets == (TargetDraft(Decimal(100), "K", ("A",), AssetClass.ETF, SMART),)
     numbers = Decimal(1), Decimal(2), Decimal(3)
     assert file.transactions == (TransactionDraft(date(2024, 1, 2), "X", TradeSide.SELL, "A", *numbers),)
@@ -185,6 +216,21 @@ def test_bands(written: object, band: Band) -> None:
         ("assets.1.venu", "X", "assets.1", "there is no field 'venu' here"),
         ("assets.1.tradable", 1, "assets.1.tradable", "must be true or false, not '1'"),
         ("assets.1.costs", {"rate": "101"}, "assets.1.costs.rate", "rate 101 is above 100"),
+        ("assets.1.costs", {"minimum": "2", "cap": "1"}, "assets.1.costs.cap",
+         "cap 1 is below the minimum 2; give a higher cap or leave it out"),
+        ("assets.1.costs", {"tiers": [{"fixed": "-1"}]}, "assets.1.costs.tiers.0.fixed", "fixed -1 is below 0"),
+        ("assets.1.costs", {"tiers": [{"above": "2"}, {"above": "1"}]}, "assets.1.costs.tiers.1.above",
+         "above 1 comes after 2; put the lines in ascending order"),
+        ("assets.1.costs", {"above": "1"}, "assets.1.costs", "there is no field 'above' here"),
+        ("assets.1.liquidity", {"dailyVolume": "1"}, "assets.1.liquidity.dailyVolatility",
+         "dailyVolatility is missing"),
+        ("brokers", [{"name": "X"}, {"name": "X"}], "brokers.1", "broker X is given twice"),
+        ("brokers", [{"name": "X", "fees": [{"assetClass": "ETF"}, {"assetClass": "ETF"}]}], "brokers.0.fees.1",
+         "the fees of ETF are given twice"),
+        ("brokers", [{"name": "X", "fees": [{"assetClass": "ETF", "tiers": [{"cap": "-1"}]}]}],
+         "brokers.0.fees.0.tiers.0.cap", "cap -1 is below 0"),
+        ("portfolio.accounts.0.broker", "", "portfolio.accounts.0.broker",
+         "broker must be 1 to 200 characters without control characters or space around it"),
         ("extra\nfield", 1, "", "there is no field 'extra\\nfield' here"),
         ("portfolio.name", "\ud800", "portfolio.name", "name must be 1 to 200 characters without control characters or "
          "space around it"),
@@ -192,6 +238,22 @@ def test_bands(written: object, band: Band) -> None:
          "must be a whole number from 1 to 1000, not '0'"),
         ("portfolio.policy.maxPriceAge.1", {"assetClass": "ETF", "age": "P2D"}, "portfolio.policy.maxPriceAge.1",
          "the age of ETF is given twice"),
+        ("portfolio.policy.objective", "BEST", "portfolio.policy.objective",
+         "objective must be one of MIN_TAX, BALANCED, MIN_DRIFT, not 'BEST'"),
+        ("portfolio.policy.driftPrice", "0", "portfolio.policy.driftPrice",
+         "driftPrice is 0; it must be above 0 and at most 1000"),
+        ("portfolio.policy.driftPrice", "1000.1", "portfolio.policy.driftPrice",
+         "driftPrice is 1000.1; it must be above 0 and at most 1000"),
+        ("portfolio.policy.lossCredit", "100.1", "portfolio.policy.lossCredit", "lossCredit 100.1 is above 100"),
+        ("portfolio.policy.taxBudget", "-1", "portfolio.policy.taxBudget", "taxBudget -1 is below 0"),
+        ("portfolio.policy.minHarvest", "-1", "portfolio.policy.minHarvest", "minHarvest -1 is below 0"),
+        ("portfolio.policy.maxTurnover", "101", "portfolio.policy.maxTurnover", "maxTurnover 101 is above 100"),
+        ("portfolio.policy.noBuy", "A", "portfolio.policy.noBuy", "must be a list, not str"),
+        ("portfolio.policy.noBuy", ["A", "B", "A"], "portfolio.policy.noBuy.2", "A is given twice"),
+        ("portfolio.policy.noSell", ["A", " B"], "portfolio.policy.noSell.1",
+         "symbol must be a ticker such as AAPL or BRK.B, not ' B'"),
+        ("portfolio.policy.noSell", ["A"] * 501, "portfolio.policy.noSell",
+         "there are 501 symbols; at most 500 are allowed"),
         ("portfolio.policy.defaultBand", {"absolute": "1", "smart": True}, "portfolio.policy.defaultBand",
          "a band is exactly one of absolute, relative, hybrid, smart, volatility and cost; "
          "absolute and smart is given"),
@@ -214,6 +276,10 @@ def test_bands(written: object, band: Band) -> None:
         ("portfolio.accounts.0.kind", "IRA", "portfolio.accounts.0.kind",
          "kind must be one of TAXABLE, TAX_DEFERRED, TAX_EXEMPT, not 'IRA'"),
         ("portfolio.accounts.0.cash", "-1", "portfolio.accounts.0.cash", "cash -1 is below 0"),
+        ("portfolio.accounts.0.historyFrom", "2024-06-04", "portfolio.accounts.0.historyFrom",
+         "historyFrom 2024-06-04 is after today, 2024-06-03"),
+        ("portfolio.accounts.0.historyFrom", "June", "portfolio.accounts.0.historyFrom",
+         "historyFrom must be a date such as 2026-11-22, not 'June'"),
         ("portfolio.accounts.0.balances.1", {"currency": "EUR", "amount": 2}, "portfolio.accounts.0.balances.1",
          "cash in EUR is given twice"),
         ("portfolio.accounts.0.lots.0.quantity", "0.0000000000000000001", "portfolio.accounts.0.lots.0.quantity",
@@ -303,31 +369,52 @@ def markets(draw: st.DrawFn) -> Market:
         Asset(
             f"{symbol}:{currency}:{venue}", symbol, draw(st.sampled_from(AssetClass)), currency, venue, draw(texts),
             draw(decimals("0", "100", 18)), draw(decimals("0.000001", "100", 18)), draw(decimals("0", "100", 10)),
-            draw(st.booleans()), draw(st.just("") | texts), draw(costs()),
+            draw(st.booleans()), draw(st.just("") | texts), draw(costs()), draw(st.none() | liquidity()),
         )
         for symbol, currency, venue in names
     ]  # fmt: skip
     prices = st.builds(Price, decimals("0.000000000000000001", "999999999999", 18), instants, texts)
     found = {asset.id: price for asset in assets if (price := draw(st.none() | prices))}
-    return Market({asset.id: asset for asset in assets}, found)
+    known = {name: draw(brokers(name)) for name in draw(st.lists(texts, unique=True, max_size=2))}
+    return Market({asset.id: asset for asset in assets}, found, known)
 
 
 @st.composite
-def accounts(draw: st.DrawFn, name: str, assets: list[str], quantities: st.SearchStrategy[Decimal]) -> Account:
+def costs(draw: st.DrawFn) -> Costs:
+    """Draw costs as they are written: what one account adds to them is not."""
+    return replace(draw(schedules()), conversion=Decimal(0), impact=None)
+
+
+def liquidity() -> st.SearchStrategy[Liquidity]:
+    return st.builds(
+        Liquidity, decimals("0.01", "1e9", 2), decimals("0", "1", 8), st.just(Decimal(1)) | decimals("0", "100", 6)
+    )
+
+
+@st.composite
+def brokers(draw: st.DrawFn, name: str) -> Broker:
+    fees = draw(st.dictionaries(st.sampled_from(AssetClass), schedules().map(lambda one: one.schedule), max_size=3))
+    return Broker(name, draw(st.sampled_from(["USD", "SEK"])), draw(decimals("0", "1", 8)), fees)
+
+
+@st.composite
+def accounts(draw: st.DrawFn, name: str, market: Market, quantities: st.SearchStrategy[Decimal]) -> Account:
     lots = [
-        (draw(st.sampled_from(assets)), draw(quantities), draw(money), draw(days))
+        (draw(st.sampled_from(list(market.assets))), draw(quantities), draw(money), draw(days))
         for _ in range(draw(st.integers(0, 5)))
     ]
     held = tuple(TaxLot(f"{name}:{place}", *lot, lot[-1]) for place, lot in enumerate(lots))
     cash = draw(st.dictionaries(st.sampled_from(["USD", "EUR", "USDT"]), money, max_size=3))
-    return Account(name, name, draw(st.sampled_from(AccountKind)), cash, held)
+    known, broker = draw(st.none() | days), draw(st.sampled_from(["", *market.brokers]))
+    kind = draw(st.sampled_from(AccountKind))
+    return Account(name, name, kind, cash, held, history_from=known, broker=broker)
 
 
 @st.composite
 def snapshots(draw: st.DrawFn, quantities: st.SearchStrategy[Decimal]) -> Snapshot:
     market = draw(markets())
     names = draw(st.lists(texts, unique=True, min_size=1, max_size=3))
-    held = tuple(draw(accounts(name, list(market.assets), quantities)) for name in names)
+    held = tuple(draw(accounts(name, market, quantities)) for name in names)
     ages = draw(st.dictionaries(st.sampled_from(AssetClass), st.integers(0, 10**7)))
     policy = draw(policies())
     policy = Policy(**{name: getattr(policy, name) for name in policy.__slots__} | {
@@ -336,6 +423,7 @@ def snapshots(draw: st.DrawFn, quantities: st.SearchStrategy[Decimal]) -> Snapsh
         "portfolio_band": draw(st.none() | st.sampled_from([Decimal(0), Decimal("2.5")])),
         "remind_after_s": draw(st.integers(0, 10**7)), "cooldown_s": draw(st.integers(0, 10**7)),
         "auto_propose": draw(st.booleans()), "risk_aversion": draw(st.sampled_from([Decimal(5), Decimal("0.1")])),
+        **draw(rules()),
     })  # fmt: skip
     title = draw(texts)
     portfolio = Portfolio(title, title, draw(st.sampled_from(["USD", "EUR"])), held)

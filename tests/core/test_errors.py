@@ -18,6 +18,7 @@ ERRORS = [
     errors.VersionConflict("targets", 1, 2),
     errors.InvalidState("x", "EXPIRED"),
     errors.StaleData("x", ["A"], AT),
+    errors.SolverMissing("x"),
     errors.Forbidden("x"),
 ]
 

@@ -1,15 +1,16 @@
 """What COST bands rest on: fees, spreads, and the tax on the lots that would go."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from app.core.bands import SMART, Band, BandKind, Evidence, SideCosts, work_out
-from app.core.costs import Costs
-from app.core.drift import bands_of, measure
+from app.core.costs import Costs, Tier
+from app.core.drift import Snapshot, bands_of, measure
 from app.core.optimize.allocate import PlanScope
 from app.core.policy import LotMethod, Policy
-from app.core.portfolio import AssetClass
+from app.core.portfolio import AssetClass, Broker
 from app.core.targets import TargetDraft
 from tests.builders import asset, moving_band, propose, sleeve, snapshot
 
@@ -99,3 +100,48 @@ def test_where_there_can_be_no_evidence_the_sentence_says_why(band: Band) -> Non
     assert cash.why == f"Cash is taken to have neither risk nor costs of trading, so the SMART band stands in: {smart}"
     assert (cash.width.down, bonds.width.up) == (Decimal(5), Decimal(5))
     assert (cash.volatility, bonds.volatility) == (None, None)
+
+
+def brokered(broker: Broker, *, of: str = "main") -> Snapshot:
+    """50 A and 40 B in the account main, 10 A and cash in the account other; one of the two names the broker."""
+    start = snapshot(
+        {"main": "50 A @ 100, 40 B @ 100", "other": "10 A, 100 cash"},
+        {"A": "50", "B": "50"},
+        band=COST,
+        assets=[asset("A", costs=SPREAD)],
+    )
+    named = (replace(one, broker=broker.name if one.name == of else "") for one in start.portfolio.accounts)
+    market = replace(start.market, brokers={broker.name: broker})
+    return replace(start, portfolio=replace(start.portfolio, accounts=tuple(named)), market=market)
+
+
+def test_each_account_pays_the_fees_of_its_own_broker() -> None:
+    """Buying is in the account with most cash; what goes is of the first lot, in the other."""
+    broker = Broker("X", "USD", fees={AssetClass.STOCK: (Tier(fixed=Decimal(2), rate=Decimal("0.001")),)})
+    dear, cheap = SideCosts(Decimal("0.0015"), Decimal("0.0002")), SideCosts(Decimal("0.0005"))
+    for account, buying, selling in (("main", cheap, dear), ("other", dear, cheap)):
+        entry = measure(brokered(broker, of=account)).entries[0]
+        assert (entry.width.down, entry.width.up) == widths(buying, selling)
+
+
+def test_of_several_lines_the_one_for_a_hundredth_of_the_base_counts() -> None:
+    """The base is 10,000. Of an order of 100, a quarter is less than 30, and 31 % are more."""
+    broker = Broker("X", "USD", fees={AssetClass.STOCK: (Tier(Decimal(0), Decimal(30)), Tier(rate=Decimal("0.25")))})
+    quarter, thirty = SideCosts(Decimal("0.2505")), SideCosts(Decimal("0.0005"), Decimal("0.003"))
+    assert measure(brokered(broker)).entries[0].width.up == widths(quarter, quarter)[1]
+    large = replace(broker, fees={AssetClass.STOCK: (Tier(rate=Decimal("0.31")), Tier(Decimal(0), Decimal(30)))})
+    assert measure(brokered(large)).entries[0].width.up == widths(thirty, thirty)[1]
+
+
+def test_where_a_brokers_currency_has_no_rate_the_sentence_says_so() -> None:
+    broker = Broker("X", "SEK", fees={AssetClass.STOCK: (Tier(fixed=Decimal(2)),)})
+    entry = measure(brokered(broker)).entries[0]
+    smart = work_out(SMART, Decimal(50)).why
+    assert entry.why == f"There is no rate for SEK/USD, in which X charges, so the SMART band stands in: {smart}"
+
+
+def test_a_band_that_does_not_rest_on_costs_needs_no_rate() -> None:
+    broker = Broker("X", "SEK", fees={AssetClass.STOCK: (Tier(fixed=Decimal(2)),)})
+    start = brokered(broker)
+    entry = measure(replace(start, policy=replace(start.policy, default_band=moving_band()))).entries[0]
+    assert entry.why.startswith("A volatility needs")

@@ -156,7 +156,8 @@ def cost_of_selling(start: Snapshot, price: Fraction, target: Fraction, costs: C
 @pytest.mark.parametrize("seed", range(120))
 def test_cost_bands_agree_with_the_formula_and_the_tax_on_the_lots_that_go(seed: int) -> None:
     made = random.Random(seed)
-    costs = Costs(*(Decimal(made.randint(0, 40)).scaleb(-4) for _ in range(4)))
+    fixed_fee, rate_of_fee, minimum, half_spread = (Decimal(made.randint(0, 40)).scaleb(-4) for _ in range(4))
+    costs = Costs(fixed_fee, rate_of_fee, minimum, half_spread)
     policy = Policy(
         default_band=Band(BandKind.COST),
         lot_method=made.choice([LotMethod.MIN_TAX, LotMethod.HIFO, LotMethod.FIFO]),

@@ -230,7 +230,7 @@ def test_c1_deposit_is_filled_in_without_buying_the_overweight_sleeve() -> None:
 def test_c9_idle_cash_is_planned_although_all_is_in_band() -> None:
     """wealthfolio, issue 1444: with everything in band and cash lying idle, a plan must still be offered."""
     start = snapshot("60 A @ 10, 40 B @ 10, 500 cash", {"A": "60", "B": "40"})
-    for scope in PlanScope:
+    for scope in (PlanScope.FULL, PlanScope.BREACHED_ONLY, PlanScope.CASH_FLOW):
         plan = propose(start, scope)
         assert set(statuses(plan.before).values()) == {"WITHIN"}
         assert trades(plan) == ["BUY 30 A", "BUY 20 B"]

@@ -11,7 +11,9 @@ from app.embedded import Endpoints
 from tests.house.sources import Function, modules, texts_of
 
 # Rooms whose rows are nobody's, or everybody's: they take no owner.
-SHARED: Final = {f"app/store/{name}.py" for name in ("assets", "closes", "market", "clock", "scans", "owners")}
+SHARED: Final = {
+    f"app/store/{name}.py" for name in ("assets", "brokers", "closes", "market", "clock", "scans", "owners")
+}
 # Work over all owners is named so.
 OVER_ALL: Final = ("scan_", "relay_")
 # The position of the log in time, which is nobody's.

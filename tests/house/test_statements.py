@@ -26,11 +26,14 @@ SECRET = "kYq7vT2m9XwR4zB8nL1cD6fH3jP5sG0a"
 # One to learn the instant of the domain clock; then what the journey needs.
 ENTER = 1
 SNAPSHOT = 4
+# What the taxpayer group has traded, which only plans ask for.
+PAST = 2
 DRIFT = ENTER + SNAPSHOT
 CLOSES = 1
 SET_TARGETS = ENTER + 19
-PROPOSE = ENTER + 19
+PROPOSE = ENTER + 19 + PAST
 CREATE = ENTER + 35
+ACCOUNT = ENTER + 13
 IMPORT = ENTER + 29
 PRICES = ENTER + 2
 # As it raises alerts: two of these look for portfolios that a plan is to be proposed for.
@@ -154,12 +157,20 @@ async def test_targets_are_set(house: House) -> None:
     assert dry == ENTER + SNAPSHOT + 2
 
 
+async def test_brokers_come_with_the_accounts_that_name_them(house: House) -> None:
+    await house.mutate("brokerUpsert", name="X", fees=[{"assetClass": "STOCK", "fixed": "1"}])
+    query = "query ($id: ID!) { portfolio(id: $id) { accounts { broker } drift { entries { key } } } }"
+    made = await portfolio(house)
+    assert await house.cost("accountUpdate", accountId=made["accounts"][0]["id"], broker="X") == ACCOUNT
+    assert await house.count(query, id=made["id"]) == DRIFT
+
+
 async def test_plan_is_made_inline(house: House) -> None:
     small, large = await portfolio(house), await portfolio(house, held=20)
     assert await house.cost("rebalancePropose", portfolioId=small["id"], scope="FULL") == PROPOSE
     assert await house.cost("rebalancePropose", portfolioId=large["id"], scope="FULL") == PROPOSE
     dry = await house.cost("rebalancePropose", portfolioId=large["id"], scope="FULL", dryRun=True)
-    assert dry == ENTER + SNAPSHOT
+    assert dry == ENTER + SNAPSHOT + PAST
 
 
 async def test_portfolio_is_created_and_its_holdings_are_replaced(house: House) -> None:

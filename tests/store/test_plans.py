@@ -2,28 +2,34 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
+from uuid import UUID
 
 import asyncpg
 import pytest
 
 from app.context import new_uuid
+from app.core import ids
 from app.core import plan as core
 from app.core.costs import Costs
-from app.core.drift import Report
+from app.core.drift import Report, measure
 from app.core.optimize.allocate import PlanScope
-from app.core.plan import Plan, PlanRequest, PlanStatus
+from app.core.plan import Plan, PlanRequest, PlanStatus, PlanSummary, Proof, ProofStatus, TaxEstimate, WaitAdvice
 from app.core.policy import Policy
-from app.store import events, history, plans, portfolios
+from app.embedded import Endpoints
+from app.store import db, documents, events, history, plans, portfolios
+from app.store.db import Store
 from app.store.plan_reading import PlanError, StoredPlan, load_plan, load_plans
 from app.store.plans import Claimed, Made
 from app.store.reading import Loaded
 from tests.builders import AS_OF, asset, snapshot
+from tests.store.test_migrations import POPULATE, migrate_to
 from tests.store.world import World
 
 FULL = PlanRequest(PlanScope.FULL)
 LATER = AS_OF + timedelta(days=1)
+PLAN = UUID("00000000-0000-0000-0000-00000000000a")
 
 
 async def drifted(world: World) -> Loaded:
@@ -47,7 +53,7 @@ async def drifted(world: World) -> Loaded:
 
 def make(loaded: Loaded, request: PlanRequest = FULL) -> Made:
     done = core.propose(loaded.snapshot, request)
-    return Made(done, loaded.row.targets_version or None, "d" * 64, LATER)
+    return Made(done, loaded.row.targets_version or None, "d" * 64, LATER, 7)
 
 
 async def save(world: World, loaded: Loaded, made: Made | None = None, request: PlanRequest = FULL) -> str:
@@ -105,6 +111,86 @@ async def test_a_plan_comes_back_as_it_was_made(each_world: World) -> None:
     assert (stored.inputs_digest, stored.expires_at, stored.ready_at) == ("d" * 64, LATER, AS_OF)
     assert len(set(stored.trade_ids)) == len(made.plan.trades)
     assert set(stored.accounts.values()) <= {"main", "pension"}
+
+
+def proven(plan: Plan) -> Plan:
+    """Add what an optimiser says of a plan, with every digit that may be."""
+    first, *rest = plan.trades
+    costs = replace(first.trade.costs, impact=Decimal("0.0123456789012345"))
+    advice = WaitAdvice("AAPL", "lot_1", date(2024, 6, 10), 7, Decimal("12.3456789012"), "Wait 7 days.")
+    return replace(
+        plan,
+        trades=(replace(first, trade=replace(first.trade, costs=costs)), *rest),
+        summary=replace(
+            plan.summary,
+            impact=Decimal("0.0123456789"),
+            saved=Decimal("-1.5"),
+            tax=TaxEstimate(
+                *(Decimal(-20), Decimal(30), Decimal("-1.5"), Decimal("20.1"), Decimal("5.05"), Decimal("0.3")),
+            ),
+        ),
+        proof=Proof(
+            status=ProofStatus.FEASIBLE,
+            objective=Decimal("12.3456789012"),
+            bound=Decimal("12.3"),
+            gap=Decimal("0.0000456789"),
+            hold=Decimal(99),
+            nodes=123_456_789_012,
+            engine="sleeves-1",
+        ),
+        advice=(advice, replace(advice, lot_id="lot_2")),
+    )
+
+
+async def test_what_was_asked_and_what_was_proven_comes_back(each_world: World) -> None:
+    loaded = await drifted(each_world)
+    request = PlanRequest(
+        *(PlanScope.RAISE_CASH, Decimal("-10.5"), ("GLD",), ("BND", "GLD"), ("AAPL",)),
+        sell_lots=(loaded.snapshot.portfolio.accounts[0].lots[0].id,),
+    )
+    made = make(loaded)
+    made = replace(made, plan=replace(proven(made.plan), request=request))
+    plan_id = await save(each_world, loaded, request=request)
+    claimed = await claim(each_world, plan_id)
+    assert claimed
+    assert claimed.request == request
+    assert await finish(each_world, claimed, made)
+    stored = await load(each_world, plan_id)
+    assert stored.plan == as_stored(made.plan)
+    assert (stored.request, stored.solve_ms) == (request, 7)
+
+
+async def test_a_plan_of_before_there_were_proofs_is_read(empty_database: Endpoints) -> None:
+    url = empty_database.migrate_database_url
+    await migrate_to(url, "0009_stale_scans")
+    connection = await asyncpg.connect(url)
+    await connection.execute(POPULATE)
+    summary = '{"bought": "5", "sold": "1", "fees": "0", "spread": "0", "tax": {}, "net_cash": "-4"}'
+    report = documents.dump_report(measure(snapshot("1 AAPL @ 10", {"AAPL": "100"})))
+    await connection.execute(
+        """
+        INSERT INTO plans (public_id, owner_id, portfolio_id, status, version, scope, cash_flow, excluded, engine,
+            requested_by, created_at, ready_at, before, after, summary, warnings)
+        VALUES ($1, 1, 1, 'NOTHING_TO_DO', 2, 'FULL', 2.50, '{"GLD"}', 'water-fill-1', 'alice', now(), now(), $2, $2,
+            $3, '[]')
+        """,
+        *(PLAN, report, summary),
+    )
+    await connection.close()
+    await db.migrate(url)
+    store = await Store.open(empty_database.database_url, pool=1)
+    async with store.owned(1, reading=True) as tx:
+        stored = await load_plan(1, tx, ids.encode(ids.PLAN, PLAN))
+    await store.close()
+    assert stored
+    assert stored.plan
+    assert stored.request == PlanRequest(PlanScope.FULL, Decimal("2.5"), ("GLD",))
+    assert (stored.engine, stored.solve_ms, stored.plan.proof, stored.plan.advice) == ("water-fill-1", None, None, ())
+    assert stored.plan.summary == PlanSummary(
+        *(Decimal(5), Decimal(1), None, Decimal(0), Decimal(0), TaxEstimate(), Decimal(-4)),
+        impact=Decimal(0),
+        saved=None,
+    )
 
 
 async def test_a_portfolio_on_target_has_nothing_to_do_and_no_open_plan(world: World) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from app.actions import plans
+from app.actions import computing, plans
 from app.actions.plans import StoredPlan
-from app.context import Context, Services
+from app.context import Context, Services, Watch
 from app.core.money import ZERO
 from app.core.optimize.allocate import PlanScope
 from app.core.plan import PlanRequest
@@ -56,8 +56,8 @@ async def test_a_queued_plan_is_made(services: Services, world: World, alice: Co
 
 async def test_a_plan_that_is_made_twice_is_written_once(services: Services, world: World, alice: Context) -> None:
     plan_id = await queued(alice, await keep(world))
-    await asyncio.gather(*(plans.compute(services, alice.owner_id, plan_id) for _ in range(4)))
-    await plans.compute(services, alice.owner_id, plan_id)
+    await asyncio.gather(*(computing.compute(services, alice.owner_id, plan_id) for _ in range(4)))
+    await computing.compute(services, alice.owner_id, plan_id)
     assert (await now(services, plan_id)).status.value == "READY"
     assert await world.sql("SELECT count(*) FROM plan_trades") == 2
     assert (await events(world, plan_id)).count("READY") == 1
@@ -67,8 +67,8 @@ async def test_the_sweeper_puts_a_lost_plan_back(services: Services, world: Worl
     plan_id = await queued(alice, await keep(world))
     await forget(services)
     assert await waiting(services) == []
-    await plans.scan_unfinished(services)
-    await plans.scan_unfinished(services)
+    await computing.scan_unfinished(services)
+    await computing.scan_unfinished(services)
     assert await waiting(services) == [f"plan_compute:{plan_id}"]
 
 
@@ -77,9 +77,9 @@ async def test_a_plan_whose_worker_died_is_made_by_the_next(services: Services, 
     async with services.store.owned(alice.owner_id) as tx:
         assert await claim_plan(alice.owner_id, tx, plan_id, AS_OF)
     await forget(services)
-    await plans.scan_unfinished(services)
+    await computing.scan_unfinished(services)
     assert await waiting(services) == [f"plan_compute:{plan_id}"]
-    await plans.compute(services, alice.owner_id, plan_id)
+    await computing.compute(services, alice.owner_id, plan_id)
     assert (await now(services, plan_id)).status.value == "READY"
 
 
@@ -88,49 +88,49 @@ async def test_a_plan_that_cannot_be_made_fails_with_its_reason(
 ) -> None:
     plan_id = await queued(alice, await keep(world))
     await later(services, timedelta(days=5))
-    await plans.compute(services, alice.owner_id, plan_id)
+    await computing.compute(services, alice.owner_id, plan_id)
     plan = await now(services, plan_id)
     assert plan.status.value == "FAILED"
     assert plan.error
     assert plan.error.code == "STALE_DATA"
     assert "AAPL" in plan.error.message
     assert await events(world, plan_id) == ["QUEUED", "COMPUTING", "FAILED"]
-    await plans.scan_unfinished(services)
+    await computing.scan_unfinished(services)
     await forget(services)
-    await plans.scan_unfinished(services)
+    await computing.scan_unfinished(services)
     assert await waiting(services) == []
 
 
 async def test_a_plan_that_breaks_our_code_fails_and_is_not_tried_for_ever(
     services: Services, world: World, alice: Context
 ) -> None:
-    async def divide(function: Callable[..., Any], *args: Any) -> Any:
+    async def divide(function: Callable[..., Any], *args: Any, watch: Watch | None = None) -> Any:
         raise ZeroDivisionError
 
     plan_id = await queued(alice, await keep(world))
-    await plans.compute(replace(services, run=divide), alice.owner_id, plan_id)
+    await computing.compute(replace(services, run=divide), alice.owner_id, plan_id)
     plan = await now(services, plan_id)
     assert plan.error
     assert (plan.status.value, plan.error.code) == ("FAILED", "INTERNAL")
 
 
 async def test_a_plan_whose_process_was_killed_is_tried_again(services: Services, world: World, alice: Context) -> None:
-    async def break_down(function: Callable[..., Any], *args: Any) -> Any:
+    async def break_down(function: Callable[..., Any], *args: Any, watch: Watch | None = None) -> Any:
         raise BrokenProcessPool
 
     plan_id = await queued(alice, await keep(world))
     with pytest.raises(BrokenProcessPool):
-        await plans.compute(replace(services, run=break_down), alice.owner_id, plan_id)
+        await computing.compute(replace(services, run=break_down), alice.owner_id, plan_id)
     await forget(services)
-    await plans.scan_unfinished(services)
+    await computing.scan_unfinished(services)
     assert await waiting(services) == [f"plan_compute:{plan_id}"]
-    await plans.compute(services, alice.owner_id, plan_id)
+    await computing.compute(services, alice.owner_id, plan_id)
     assert (await now(services, plan_id)).status.value == "READY"
 
 
 async def test_a_plan_that_is_too_old_expires(services: Services, world: World, alice: Context) -> None:
     plan_id = await queued(alice, await keep(world))
-    await plans.compute(services, alice.owner_id, plan_id)
+    await computing.compute(services, alice.owner_id, plan_id)
     await later(services, timedelta(hours=24) - timedelta(microseconds=1))
     await plans.scan_expire(services)
     assert (await now(services, plan_id)).status.value == "READY"

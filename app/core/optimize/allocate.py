@@ -1,7 +1,7 @@
-"""Where the money should be: the wanted value of each sleeve, before it becomes trades.
+"""Water-filling: where each sleeve would stand if nothing but money were in the way, in exact money.
 
-This is the one place of the optimiser: it decides with water-filling where each sleeve should stand, in exact money.
-It knows nothing of lots, steps and fees; `plan.propose` turns what it says into trades.
+It knows nothing of lots, steps and fees. It shares what is over, or missing, evenly where the objective is indifferent:
+`aims` makes goals of it, `seek` settles ties by it.
 """
 
 from collections.abc import Sequence
@@ -23,6 +23,8 @@ class PlanScope(Enum):
     FULL = "FULL"
     BREACHED_ONLY = "BREACHED_ONLY"
     CASH_FLOW = "CASH_FLOW"
+    RAISE_CASH = "RAISE_CASH"
+    HARVEST = "HARVEST"
 
 
 @dataclass(frozen=True, slots=True)
