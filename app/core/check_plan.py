@@ -10,8 +10,9 @@ from app.core.costs import cost_of
 from app.core.levies import Levies
 from app.core.lots import basis_of_part
 from app.core.money import HUNDRED, ZERO, exactly
-from app.core.needs import Task, group_of, washes
+from app.core.needs import Task, washes
 from app.core.optimize.allocate import PlanScope
+from app.core.past import group_of
 from app.core.policy import LotMethod
 from app.core.portfolio import TaxLot
 from app.core.trades import Trade, TradeSide

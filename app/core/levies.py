@@ -20,7 +20,8 @@ from app.core import lots
 from app.core.drift import Snapshot
 from app.core.lots import GainTerm
 from app.core.money import HUNDRED, ROUNDED, ZERO, exactly, quotient, quotient_down
-from app.core.needs import WASH_DAYS, group_of, washes
+from app.core.needs import WASH_DAYS, washes
+from app.core.past import group_of
 from app.core.plan_values import TaxEstimate
 from app.core.policy import Policy, TaxRegime
 from app.core.portfolio import AccountKind, Asset, TaxLot

@@ -11,18 +11,20 @@ from app.core import bands, brokers, evidence
 from app.core.costs import Costs
 from app.core.drift import DriftStatus, Entry, Report, Snapshot
 from app.core.money import HUNDRED, ZERO, plain
+from app.core.past import group_of
 from app.core.plan_values import PlanRequest
 from app.core.policy import TaxRegime, WashRule
 from app.core.portfolio import Account, Asset, AssetClass, Holding, Rates
 from app.core.targets import CASH
 from app.core.tariffs import worthwhile
 from app.core.trades import Quote, SkipReason
+from app.core.wash import WINDOW_DAYS
 
 MEMBERS_MAX: Final = 5
 """How many assets of a sleeve may be considered for buying: the search looks at every subset of them."""
 
 INFINITE: Final = Decimal("Infinity")
-WASH_DAYS: Final = timedelta(days=30)
+WASH_DAYS: Final = timedelta(days=WINDOW_DAYS)
 
 Obstacle = tuple[SkipReason, str]
 
@@ -117,11 +119,6 @@ def quotes_of(snapshot: Snapshot) -> dict[str, Quote]:
         if found and all(map(is_fresh, (asset, *found[1]))):
             quotes[asset_id] = Quote(prices[asset_id], found[0])
     return quotes
-
-
-def group_of(asset: Asset) -> str:
-    """Return the wash group of an asset: what it is substantially identical to, itself by default."""
-    return asset.identical_group or asset.id
 
 
 def washes(asset: Asset, snapshot: Snapshot) -> bool:

@@ -18,10 +18,11 @@ from app.core.costs import Costs, cost_of
 from app.core.levies import Levies
 from app.core.lots import sale_key
 from app.core.money import HUNDRED, ONE, QUANTITY_PLACES, ROUNDED, ZERO, exactly, quotient, round_down
-from app.core.needs import INFINITE, Sleeve, Task, group_of, washes
+from app.core.needs import INFINITE, Sleeve, Task, washes
 from app.core.optimize.allocate import PlanScope
 from app.core.optimize.problem import NO_GROUP, Entry, Lot, Problem, Purse, Tariff
 from app.core.optimize.problem import Sleeve as Ask
+from app.core.past import group_of
 from app.core.policy import LotMethod
 from app.core.portfolio import Account, AccountKind, Asset, TaxLot
 from app.core.tariffs import tariffs
