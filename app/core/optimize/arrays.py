@@ -75,6 +75,7 @@ class Arrays(NamedTuple):
     flat: Flat
     box: Box
     purse: Purse
+    entries: int
 
 
 @kernels.kernel
@@ -145,12 +146,6 @@ def pack_box(
     )
 
 
-@kernels.kernel
-def count_entries(flat: Flat) -> int:
-    """Return how many entries there are."""
-    return len(flat.group)
-
-
 def flatten(problem: Problem) -> Arrays:
     """Return a problem of one account as arrays.
 
@@ -195,7 +190,8 @@ def flatten(problem: Problem) -> Arrays:
         no_loss=kernels.whole([0] * len(entries)),
     )
     cash, minimum = problem.purses[0].cash, problem.purses[0].minimum
-    return Arrays(flat, box, Purse(cash, minimum, problem.cash_goal, problem.cash_price, max(problem.value, 1.0)))
+    purse = Purse(cash, minimum, problem.cash_goal, problem.cash_price, max(problem.value, 1.0))
+    return Arrays(flat, box, purse, len(entries))
 
 
 def saleable(entry: Entry) -> list[int]:

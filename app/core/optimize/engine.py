@@ -8,16 +8,19 @@ from app.core.optimize.fill import CONSUMED, Fill
 from app.core.optimize.hulls import Bench, Pool
 from app.core.optimize.items import MOST_SLEEVES, SCENARIOS
 from app.core.optimize.kernels import Floats, Ints
-from app.core.optimize.tree import ANY_PRICE, IMPOSSIBLE, Nodes, Search
+from app.core.optimize.tree import ANY_PRICE, CRAMPED, IMPOSSIBLE, MORE, SEEN, STATE, STEEP, Nodes, Search
 
 # Hulls of several entries are first made for prices of cash up to so many times the dearest drift: beyond its price
 # nothing is bought to drift less.
 USUAL_PRICES = 1.05
-# The room a search begins with; it doubles as often as is needed.
+# The room a search begins with; it doubles as often as is needed. Hulls seldom keep more corners than these: of an
+# entry besides its lots, and of the hulls that nodes change.
 NODES_AT_FIRST = 64
 CORNERS_AT_FIRST = 64
+CORNERS_OF_AN_ENTRY = 8
+HULLS_OF_NODES = 6
 # Places in the figures that `finish` writes.
-OBJECTIVE, BOUND, RAISABLE, FIGURES = 0, 1, 2, 3
+OBJECTIVE, BOUND, RAISABLE, ENDED, NODES, FIGURES = 0, 1, 2, 3, 4, 5
 
 
 @kernels.kernel
@@ -40,9 +43,9 @@ def open_search(flat: Flat, box: Box, purse: Purse) -> Search:
         for i in range(first, last):
             lots = flat.lot_at[i + 1] - flat.lot_at[i]
             in_entry = max(in_entry, lots)
-            points += polyline.most_points(lots)
+            points += lots + CORNERS_OF_AN_ENTRY
     groups = len(flat.group_at) - 1
-    points += (NODES_AT_FIRST // 4) * polyline.most_points(in_sleeve)
+    points += HULLS_OF_NODES * polyline.most_points(in_sleeve)
     width = members if groups == 0 else 2 * members
     bench = room_to_work(CORNERS_AT_FIRST, sleeves, several, members, in_sleeve, in_entry, min(groups, MOST_SLEEVES))
     return Search(
@@ -208,23 +211,6 @@ def widen_nodes(old: Nodes) -> Nodes:
 
 
 @kernels.kernel
-def finish(state: int, search: Search, flat: Flat, purse: Purse, orders: Floats, stay: Ints, figures: Floats) -> int:
-    """Write the orders and the entries whose loss lots stay and the figures; return the nodes seen."""
-    if state == IMPOSSIBLE:
-        figures[OBJECTIVE] = inf
-        figures[BOUND] = inf
-        figures[RAISABLE] = purse.cash - search.fill.sum[CONSUMED]
-        return search.nodes.used[tree.SEEN]
-    candidate.worth(search.best.orders, flat, purse, search.best)
-    for i in range(len(flat.group)):
-        orders[i] = search.best.orders[i]
-        stay[i] = search.best.no_loss[i]
-    figures[OBJECTIVE] = search.best.worth[0]
-    figures[BOUND] = tree.proven(search)
-    return search.nodes.used[tree.SEEN]
-
-
-@kernels.kernel
 def usual_price(flat: Flat, purse: Purse) -> float:
     """Return a price of cash beyond which hulls are seldom needed: a few times what the dearest drift costs."""
     dearest = purse.price
@@ -236,3 +222,61 @@ def usual_price(flat: Flat, purse: Purse) -> float:
     if several == 0:  # hulls of one entry are whole anyway
         return ANY_PRICE
     return USUAL_PRICES * dearest
+
+
+@kernels.kernel
+def plant(price: float, flat: Flat, purse: Purse, search: Search) -> Search:
+    """Look at the root, with as much room as it needs and for any price of cash if that one is not enough."""
+    while True:
+        state = tree.plant(price, flat, purse, search)
+        if state == CRAMPED:
+            search = widen(search, flat)
+        elif state == STEEP:
+            price = ANY_PRICE
+        else:
+            search.nodes.used[STATE] = state
+            return search
+
+
+@kernels.kernel
+def grow(gap: float, until: int, flat: Flat, purse: Purse, search: Search) -> Search:
+    """Search on until the gap (money) is reached or `until` nodes were looked at: then its state is still MORE."""
+    while search.nodes.used[STATE] == MORE:
+        state = tree.grow(gap, until, flat, purse, search)
+        if state == CRAMPED:
+            search = widen(search, flat)
+        elif state == STEEP:
+            search = plant(ANY_PRICE, flat, purse, search)
+        else:
+            search.nodes.used[STATE] = state
+            if state == MORE:
+                break
+    return search
+
+
+@kernels.kernel
+def finish(search: Search, flat: Flat, purse: Purse, orders: Floats, stay: Ints, figures: Floats) -> None:
+    """Write the best orders so far, the entries whose loss lots stay, and the figures."""
+    state = search.nodes.used[STATE]
+    figures[ENDED] = float(state)
+    figures[NODES] = float(search.nodes.used[SEEN])
+    if state == IMPOSSIBLE:
+        figures[OBJECTIVE] = inf
+        figures[BOUND] = inf
+        figures[RAISABLE] = purse.cash - search.fill.sum[CONSUMED]
+        return
+    candidate.worth(search.best.orders, flat, purse, search.best)
+    for i in range(len(flat.group)):
+        orders[i] = search.best.orders[i]
+        stay[i] = search.best.no_loss[i]
+    figures[OBJECTIVE] = search.best.worth[0]
+    figures[BOUND] = tree.proven(search)
+
+
+@kernels.kernel
+def run(
+    gap: float, nodes: int, flat: Flat, box: Box, purse: Purse, orders: Floats, stay: Ints, figures: Floats
+) -> None:
+    """Do all of it, until the gap (money) is reached or so many nodes were looked at."""
+    search = plant(usual_price(flat, purse), flat, purse, open_search(flat, box, purse))
+    finish(grow(gap, nodes, flat, purse, search), flat, purse, orders, stay, figures)

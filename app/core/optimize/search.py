@@ -4,14 +4,15 @@
 until `warm` puts compiled ones in their place; the answer is the same to the last bit.
 """
 
+from collections.abc import Iterator
 from math import inf, isinf
 from typing import Final, NamedTuple
 
-from app.core.optimize import arrays, engine, kernels, tree
+from app.core.optimize import arrays, engine, kernels
 from app.core.optimize.arrays import Arrays
 from app.core.optimize.kernels import Floats, Ints
 from app.core.optimize.problem import Entry, Limits, Lot, Problem, Purse, Sleeve, Solution, SolveStatus, Watch
-from app.core.optimize.tree import ANY_PRICE, CRAMPED, DONE, IMPOSSIBLE, MORE, STEEP, Search
+from app.core.optimize.tree import DONE, IMPOSSIBLE, MORE
 
 ENGINE: Final = "branch and bound"
 # Enumeration of what a sleeve may do doubles with every member.
@@ -61,18 +62,20 @@ def solve(problem: Problem, limits: Limits, watch: Watch | None = None) -> Solut
 
 def solve_arrays(given: Arrays, limits: Limits, watch: Watch | None = None) -> Answer:
     """Do the same with arrays in and out: numpy's or lists, as `kernels.active` says."""
-    flat, box, purse = given
-    entries = arrays.count_entries(flat)
-    orders, stay = kernels.floats(entries), kernels.ints(entries)
-    figures = kernels.floats(engine.FIGURES)
-    state, search = _plant(given, engine.open_search(flat, box, purse), engine.usual_price(flat, purse))
-    if state == MORE:
-        state, search = _grow(given, search, limits, watch)
-    nodes = engine.finish(state, search, flat, purse, orders, stay, figures)
-    if state == IMPOSSIBLE:
-        return Answer(SolveStatus.INFEASIBLE, orders, stay, inf, inf, nodes, float(figures[engine.RAISABLE]))
-    status = SolveStatus.OPTIMAL if state == DONE else SolveStatus.FEASIBLE
-    return Answer(status, orders, stay, float(figures[engine.OBJECTIVE]), float(figures[engine.BOUND]), nodes, None)
+    flat, box, purse, entries = given
+    orders, stay, figures = kernels.floats(entries), kernels.ints(entries), kernels.floats(engine.FIGURES)
+    gap = limits.gap * purse.scale
+    if watch is None:
+        engine.run(gap, limits.nodes, flat, box, purse, orders, stay, figures)
+    else:
+        search = engine.open_search(flat, box, purse)
+        search = engine.plant(engine.usual_price(flat, purse), flat, purse, search)
+        for until in _slices(limits.nodes):
+            search = engine.grow(gap, until, flat, purse, search)
+            engine.finish(search, flat, purse, orders, stay, figures)
+            if figures[engine.ENDED] != MORE or until == limits.nodes or _stopped(figures, purse.scale, watch):
+                break
+    return _answer(orders, stay, figures)
 
 
 def warm() -> bool:
@@ -80,47 +83,30 @@ def warm() -> bool:
     if not kernels.use_numba():
         return False
     given = arrays.flatten(_sample())
-    engine.widen(engine.open_search(*given), given.flat)
+    engine.widen(engine.open_search(given.flat, given.box, given.purse), given.flat)
     solve(_sample(), Limits())
     return True
 
 
-def _plant(given: Arrays, search: Search, price: float) -> tuple[int, Search]:
-    """Look at the root, with as much room as it needs and for any price of cash if the usual ones are not enough."""
-    while True:
-        state = tree.plant(price, given.flat, given.purse, search)
-        if state == CRAMPED:
-            search = engine.widen(search, given.flat)
-        elif state == STEEP:
-            price = ANY_PRICE
-        else:
-            return state, search
+def _slices(nodes: int) -> Iterator[int]:
+    """Yield the counts of nodes at which a watched search stops to be looked at, the last its limit."""
+    yield from range(min(SLICE, nodes), nodes, SLICE)
+    yield nodes
 
 
-def _grow(given: Arrays, search: Search, limits: Limits, watch: Watch | None) -> tuple[int, Search]:
-    """Search on until the gap is reached, or the count of nodes, or whoever watches says stop."""
-    gap = limits.gap * given.purse.scale
-    until = SLICE if watch else limits.nodes
-    while True:
-        state = tree.grow(gap, min(until, limits.nodes), given.flat, given.purse, search)
-        if state == CRAMPED:
-            search = engine.widen(search, given.flat)
-        elif state == STEEP:
-            _, search = _plant(given, search, ANY_PRICE)
-        elif state != MORE or until >= limits.nodes or (watch and _stopped(given, search, watch)):
-            return state, search
-        else:
-            until += SLICE
-
-
-def _stopped(given: Arrays, search: Search, watch: Watch) -> bool:
+def _stopped(figures: Floats, scale: float, watch: Watch) -> bool:
     """Tell whoever watches how far the search is, and say whether it shall end."""
-    entries = arrays.count_entries(given.flat)
-    figures = kernels.floats(engine.FIGURES)
-    orders, stay = kernels.floats(entries), kernels.ints(entries)
-    nodes = engine.finish(MORE, search, given.flat, given.purse, orders, stay, figures)
-    gap = float(figures[engine.OBJECTIVE] - figures[engine.BOUND]) / float(given.purse.scale)
-    return watch(int(nodes), gap)
+    gap = float(figures[engine.OBJECTIVE] - figures[engine.BOUND]) / scale
+    return watch(int(figures[engine.NODES]), gap)
+
+
+def _answer(orders: Floats, stay: Ints, figures: Floats) -> Answer:
+    state, nodes = figures[engine.ENDED], int(figures[engine.NODES])
+    if state == IMPOSSIBLE:
+        return Answer(SolveStatus.INFEASIBLE, orders, stay, inf, inf, nodes, float(figures[engine.RAISABLE]))
+    status = SolveStatus.OPTIMAL if state == DONE else SolveStatus.FEASIBLE
+    objective, bound = float(figures[engine.OBJECTIVE]), float(figures[engine.BOUND])
+    return Answer(status, orders, stay, objective, bound, nodes, None)
 
 
 def _sample() -> Problem:

@@ -21,8 +21,9 @@ from app.core.optimize.kernels import Floats, Ints
 DONE, MORE, CRAMPED, STEEP, IMPOSSIBLE = 0, 1, 2, 3, 4
 # What became of a node: it is waiting to be split, nothing is left to find in it, or room was short.
 OPEN, CLOSED = 0, 1
-# Places in Nodes.used: nodes, links, nodes waiting, nodes looked at. In Nodes.least: least bound of what was closed.
-NODES, LINKS, WAITING, SEEN = 0, 1, 2, 3
+# Places in Nodes.used: nodes, links, nodes waiting, nodes looked at, what the search came back with last. In
+# Nodes.least: least bound of what was closed.
+NODES, LINKS, WAITING, SEEN, STATE = 0, 1, 2, 3, 4
 NOBODY = -1
 # Sleeves are tied before the first branch, as long as it changes something and at most so often.
 MOST_TIES = 60
@@ -90,7 +91,7 @@ def room(count: int, links: int) -> Nodes:
         link_item=kernels.ints(links),
         link_hull=kernels.ints(links),
         waiting=kernels.ints(count),
-        used=kernels.ints(4),
+        used=kernels.ints(5),
         least=kernels.floats(1),
     )
 
