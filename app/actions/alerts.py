@@ -12,7 +12,7 @@ from app.context import Context, Services, new_uuid, wall_now
 from app.core import ids, scalars
 from app.core.alerts import AlertEventKind, AlertSeverity, AlertStatus
 from app.core.errors import InvalidInput, NotFound
-from app.store import alerts, events, outages, plan_alerts, scans
+from app.store import alerts, events, outages, plan_alerts
 from app.store.alerts import Alert as Alert
 
 SNOOZE_MAX: Final = timedelta(days=90)
@@ -95,34 +95,33 @@ async def snooze(context: Context, alert_id: str, until: datetime | None) -> Ale
     return alert
 
 
-async def settle(services: Services, owner_ids: Sequence[int] | None = None) -> None:
-    """Make the owners' alerts about data what their portfolios' states say, of all owners unless some are given."""
+async def settle(services: Services, owner_ids: Sequence[int] | None = None, *, scanned: bool = False) -> None:
+    """Make the owners' alerts about data what their portfolios' states say, of all owners unless some are given.
+
+    A scan settles when all is `scanned`, so that an alert counts every portfolio; whoever else comes leaves it to the
+    scan that runs, for a while.
+    """
     now = await domain_now(services)
+    since = None if scanned else wall_now() - SCAN_PATIENCE
     while True:
         async with services.store.shared() as tx:
-            due = await outages.scan_unsettled(tx, now, SETTLE_MAX, owner_ids)
+            due = await outages.scan_unsettled(tx, now, SETTLE_MAX, owner_ids, scanning_since=since)
         if not due:
             return
         async with services.store.shared() as tx:
-            told = await outages.scan_settle(tx, due, now=now, new_uuid=new_uuid)
+            told = await outages.scan_settle(tx, due, now=now, new_uuid=new_uuid, scanning_since=since)
         await services.bus.nudge("alert", told)
         if len(due) < SETTLE_MAX:
             return
 
 
 async def sweep(services: Services) -> None:
-    """Settle what a crash left, and remind of plans that wait; of what drifts, measuring it reminds.
-
-    A scan settles when all is measured, so that an alert counts every portfolio: one that runs is waited for a while.
-    """
+    """Settle what a crash left, and remind of plans that wait; of what drifts, measuring it reminds."""
     now = await domain_now(services)
     async with services.store.shared() as tx:
         told = await plan_alerts.scan_remind(tx, now, SETTLE_MAX)
-    async with services.store.shared(reading=True) as tx:
-        scanning = await scans.is_running(tx, wall_now() - SCAN_PATIENCE)
     await services.bus.nudge("alert", told)
-    if not scanning:
-        await settle(services)
+    await settle(services)
 
 
 async def stream(

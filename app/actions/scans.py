@@ -202,7 +202,8 @@ async def _enqueue(services: Services, chunks: Sequence[tuple[datetime, int]]) -
 
 async def _finish(services: Services, bucket: datetime) -> None:
     async with services.store.shared() as tx:
-        done = await scans.finish_run(tx, bucket, wall_now())
-    if done:
+        kind = await scans.finish_run(tx, bucket, wall_now())
+    if kind:
         log.info("scan_done", bucket=bucket.isoformat())
-        await alert_actions.settle(services)  # now that all portfolios are seen
+    if kind is ScanKind.SCHEDULED:  # one that comes late decides nothing
+        await alert_actions.settle(services, scanned=True)

@@ -191,8 +191,8 @@ async def finish_chunk(
     )
 
 
-async def finish_run(tx: Tx, bucket: datetime, now: datetime) -> bool:
-    """Close a run whose chunks are all done, and let its prices go; False when it is not so yet.
+async def finish_run(tx: Tx, bucket: datetime, now: datetime) -> ScanKind | None:
+    """Close a run whose chunks are all done, let its prices go, and return its kind; None when it is not so yet.
 
     In a transaction of its own, after the chunk's: two last chunks do not see each other done before they commit.
     """
@@ -200,22 +200,15 @@ async def finish_run(tx: Tx, bucket: datetime, now: datetime) -> bool:
         """
         UPDATE scan_runs r SET status = 'DONE', ended_at = $2 WHERE r.bucket = $1 AND r.status = 'RUNNING'
             AND NOT EXISTS (SELECT FROM scan_chunks WHERE bucket = $1 AND done_at IS NULL)
-        RETURNING r.id
+        RETURNING r.kind
         """,
         bucket,
         now,
     )
     if closed is None:
-        return False
+        return None
     await tx.execute("DELETE FROM scan_prices WHERE bucket = $1", bucket)
-    return True
-
-
-async def is_running(tx: Tx, since: datetime) -> bool:
-    """Say whether a run is not closed that was started after an instant of the wall clock."""
-    return bool(
-        await tx.value("SELECT EXISTS (SELECT FROM scan_runs WHERE status = 'RUNNING' AND started_at > $1)", since)
-    )
+    return ScanKind(closed)
 
 
 async def running_buckets(tx: Tx) -> list[datetime]:

@@ -10,7 +10,7 @@ from app.context import new_uuid
 from app.core import drift
 from app.core.portfolio import PortfolioStatus
 from app.store import logs, portfolios, reading, scans
-from app.store.scans import ScanStatus
+from app.store.scans import ScanKind, ScanStatus
 from tests.builders import AS_OF, absolute, asset, snapshot
 from tests.store.world import World
 
@@ -44,7 +44,7 @@ async def measure(world: World, bucket: datetime, number: int, *, fail: bool = F
     return True
 
 
-async def finish(world: World, bucket: datetime = BUCKET) -> bool:
+async def finish(world: World, bucket: datetime = BUCKET) -> ScanKind | None:
     async with world.store.shared() as tx:
         return await scans.finish_run(tx, bucket, AS_OF + HOUR)
 
