@@ -36,7 +36,8 @@ async def scan_figures(tx: Tx, now: datetime) -> Figures:
     )
 
 
-# A bucket is due when it begins: one that runs, one of a gap, or the one after the newest, if its time has come.
+# A bucket is due when it begins: one that runs, one of a gap, or the one after the newest, if its time has come. Where
+# there was never any, one is due since there is something to measure: a monitor that never began must be seen too.
 _STATE = """
 SELECT
     least(
@@ -44,7 +45,8 @@ SELECT
         (SELECT min(gap_from) FROM scan_runs WHERE gap_from IS NOT NULL),
         (SELECT CASE WHEN following <= $1 THEN following END FROM (
             SELECT bucket + make_interval(secs => period_s) AS following FROM scan_runs ORDER BY bucket DESC LIMIT 1
-        ) newest)
+        ) newest),
+        (SELECT min(created_at) FROM portfolios WHERE status = 'ACTIVE' AND NOT EXISTS (SELECT FROM scan_runs))
     ) AS unscanned,
     coalesce(l.due, 0) AS due, coalesce(c.scanned, 0) AS scanned, coalesce(c.failed, 0) AS failed,
     (SELECT min(created_at) FROM outbox
