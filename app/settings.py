@@ -103,7 +103,7 @@ class Settings(BaseSettings):
         default=1.0, gt=0, description="How often a worker looks for messages to hooks when Redis does not nudge it."
     )
     storm_alerts: int = Field(
-        default=20, ge=1, le=10_000, description="Alerts of one owner and instant that go to a hook one by one."
+        default=20, ge=1, le=10_000, description="Alerts of one owner and minute that go to a hook one by one."
     )
     storm_digest_s: int = Field(
         default=30, ge=0, le=3600, description="How long after the first alert beyond those their digest is sent."

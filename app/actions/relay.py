@@ -32,7 +32,7 @@ class Relayed:
 
 @dataclass(slots=True)
 class Storm:
-    """Alerts of one instant to one hook: how many went one by one, and the open digest of the rest."""
+    """Alerts of one minute to one hook: how many went one by one, and the open digest of the rest."""
 
     owner_id: int
     told: int
@@ -83,7 +83,7 @@ async def _write(
             if not takes(hook.events, hook.least, notice.event, severity):
                 continue
             if notice.event in ALERT_EVENTS:
-                storm = storms[hook.row_id, event.created_at]
+                storm = storms[hook.row_id, _minute(event)]
                 if storm.told >= services.settings.storm_alerts:
                     storm.lines.append((event.row_id, line(notice)))
                     continue
@@ -99,7 +99,7 @@ async def _write(
 async def _storms(
     tx: Tx, events: Sequence[LogEvent], listeners: Sequence[Listener]
 ) -> dict[tuple[int, datetime], Storm]:
-    told = {(event.owner_id, event.created_at) for event in events if event.topic == "alert"}
+    told = {(event.owner_id, _minute(event)) for event in events if event.topic == "alert"}
     wanted = [(hook, at) for hook in listeners for owner_id, at in told if hook.owner_id == owner_id]
     if not wanted:
         return {}
@@ -107,6 +107,11 @@ async def _storms(
     return {
         (hook.row_id, at): Storm(hook.owner_id, *found.get((hook.row_id, at), (0, None)), []) for hook, at in wanted
     }
+
+
+def _minute(event: LogEvent) -> datetime:
+    """Return the storm that an alert belongs to: a scan is one instant, but falling prices alert second by second."""
+    return event.created_at.replace(second=0, microsecond=0)
 
 
 async def _write_digests(tx: Tx, storms: Mapping[tuple[int, datetime], Storm], wall: datetime, wait: timedelta) -> None:

@@ -159,9 +159,9 @@ async def relay_listeners(tx: Tx, owner_ids: Collection[int]) -> list[Listener]:
 
 
 async def relay_storms(
-    tx: Tx, hook_row_ids: Collection[int], instants: Collection[datetime]
+    tx: Tx, hook_row_ids: Collection[int], minutes: Collection[datetime]
 ) -> dict[tuple[int, datetime], tuple[int, int | None]]:
-    """Return how many alerts of an instant went to a hook one by one, and its digest if that is still open.
+    """Return how many alerts of a minute went to a hook one by one, and its digest if that is still open.
 
     An open digest is one that was not tried yet; it stays so until the transaction ends.
     """
@@ -174,7 +174,7 @@ async def relay_storms(
         WHERE s.hook_id = ANY ($1) AND s.at = ANY ($2)
         """,
         list(hook_row_ids),
-        list(instants),
+        list(minutes),
     )
     return {(row["hook_id"], row["at"]): (row["told"], row["digest_id"]) for row in rows}
 
@@ -214,7 +214,7 @@ async def relay_write_lines(tx: Tx, lines: Sequence[tuple[int, int, str]]) -> No
 
 
 async def relay_save_storms(tx: Tx, storms: Sequence[tuple[int, datetime, int, int | None]], now: datetime) -> None:
-    """Write how many alerts of an instant went to a hook one by one, and the digest that has the rest."""
+    """Write how many alerts of a minute went to a hook one by one, and the digest that has the rest."""
     await tx.execute(
         """
         INSERT INTO alert_storms (hook_id, at, told, digest_id, written_at)

@@ -97,7 +97,19 @@ async def test_a_digest_waits_and_what_comes_after_its_first_try_starts_another(
     assert await world.sql("SELECT count(*) FROM digest_lines") == 0
 
 
-async def test_a_storm_is_of_one_hook_and_one_instant(
+async def test_prices_that_fall_for_a_minute_are_one_storm(
+    services: Services, world: World, owner: Context, receiver: Receiver, kept: Loaded
+) -> None:
+    await hook_at(owner, receiver.url)
+    stormy = quick(services, storm_alerts=3, storm_digest_s=30)
+    for number, second in enumerate((0, 1, 59, 60)):  # the clock was at a full minute
+        await tell(world, kept, *names(number * 2, number * 2 + 2), now=AS_OF + timedelta(seconds=second))
+        await relay.relay_page(stormy)
+    assert [kind for kind, _, _ in await rows(world)] == [RAISED, RAISED, DIGEST, RAISED, RAISED, RAISED]
+    assert await world.sql("SELECT count(*) FROM digest_lines") == 3
+
+
+async def test_a_storm_is_of_one_hook_and_one_minute(
     services: Services, world: World, owner: Context, receiver: Receiver, kept: Loaded
 ) -> None:
     async with receiving() as calm:

@@ -67,7 +67,7 @@ CREATE TABLE digest_lines (
     line json NOT NULL,
     PRIMARY KEY (delivery_id, event)
 );
--- How many alert events of one instant went to a hook one by one, and the digest that has the rest.
+-- How many alert events of one minute went to a hook one by one, and the digest that has the rest.
 CREATE TABLE alert_storms (
     hook_id bigint NOT NULL REFERENCES hooks ON DELETE CASCADE,
     at timestamptz NOT NULL,
