@@ -143,6 +143,7 @@ def _watch(servers: Servers, children: Children, out: Console) -> None:
         for name in [*servers.revive(), *children.revive()]:
             out.print(f"{name} died and was started again.")
         time.sleep(LOOK_S)
+    servers.leave()
     out.print("Stopping ...")
 
 

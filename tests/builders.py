@@ -20,14 +20,16 @@ from app.core import plan, targets
 from app.core.bands import Band, BandKind
 from app.core.costs import FREE, Costs
 from app.core.drift import Report, Snapshot
-from app.core.money import ZERO, exactly, plain
+from app.core.money import PRICE_PLACES, ZERO, exactly, plain, quotient
 from app.core.optimize.allocate import PlanScope
+from app.core.past import group_of
 from app.core.plan import Plan, PlanRequest
 from app.core.policy import Policy
 from app.core.portfolio import Account, AccountKind, Asset, AssetClass, Market, Portfolio, Price, TaxLot
 from app.core.stats import DAYS_OF_YEAR, Closes
 from app.core.targets import TargetDraft
-from app.core.trades import TradeSide, settle
+from app.core.tax import RecentBuy, RecentLoss, TaxFacts, taxed_accounts
+from app.core.trades import Trade, TradeSide, settle
 
 # A Monday afternoon, so that prices of Friday are three days old.
 AS_OF: Final = datetime(2024, 6, 3, 16, tzinfo=UTC)
@@ -193,13 +195,39 @@ def propose(
 
 @exactly
 def settled(start: Snapshot, done: Plan) -> Snapshot:
-    """Return the snapshot as it is once every trade of a plan filled at its price, in accounts without cash flow."""
+    """Return the snapshot as it is once every trade of a plan filled at its price, in accounts without cash flow.
+
+    The wash rule then knows of its purchases and losses; gains of the year are not told, with them rates are others.
+    """
     cash = {account.id: account.cash.get(start.portfolio.base_currency, ZERO) for account in start.portfolio.accounts}
     trades = [planned.trade for planned in done.trades]
     for trade in trades:
         paid = trade.value if trade.side is TradeSide.SELL else -trade.value
         cash[trade.account_id] += paid - trade.costs.total
-    return replace(start, portfolio=settle(start.portfolio, trades, cash, start.as_of.date()))
+    after = settle(start.portfolio, trades, cash, start.as_of.date())
+    return replace(start, portfolio=after, tax=_facts_after(start, after, trades))
+
+
+def _facts_after(start: Snapshot, after: Portfolio, trades: Sequence[Trade]) -> TaxFacts:
+    """Return the facts with what trades bought, as lots that are new, and what they sold at a loss."""
+    today, assets = start.as_of.date(), start.market.assets
+    known = {lot.id for account in start.portfolio.accounts for lot in account.lots}
+    new = [lot for account in after.accounts for lot in account.lots if lot.id not in known]
+    buys = [RecentBuy(group_of(assets[lot.asset_id]), lot.quantity, today, lot.id) for lot in new]
+    losses = [
+        RecentLoss(
+            group_of(trade.asset),
+            sale.quantity,
+            quotient(-sale.gain, sale.quantity, PRICE_PLACES),
+            sale.term,
+            today,
+        )
+        for trade in trades
+        if trade.account_id in taxed_accounts(start.portfolio, start.policy)
+        for sale in trade.sales
+        if sale.gain < ZERO
+    ]
+    return replace(start.tax, buys=(*start.tax.buys, *buys), losses=(*start.tax.losses, *losses))
 
 
 def trades(done: Plan) -> list[str]:

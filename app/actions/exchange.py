@@ -8,19 +8,19 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from app.actions import files, market, portfolios
-from app.actions import transactions as past
+from app.actions import files, market, portfolios, transactions
 from app.actions.files import LOT_COLUMNS, PRICE_COLUMNS, TRANSACTION_COLUMNS
 from app.actions.market import PriceDraft
 from app.context import Context
 from app.core import assemble, export, scalars, targets
 from app.core.document import PortfolioFile
-from app.core.drafts import MAX_LOTS, MAX_NAME_LENGTH, LotDraft, TransactionDraft
+from app.core.drafts import MAX_LOTS, LotDraft, TransactionDraft, asset_name
 from app.core.errors import InvalidInput, LimitExceeded, Required, SteelyardError
 from app.core.money import ZERO
 from app.core.portfolio import AccountKind, Asset, Market
 from app.core.trades import TradeSide
-from app.store import assets, brokers, transactions
+from app.store import assets, brokers
+from app.store import transactions as transaction_rows
 from app.store.db import Tx
 from app.store.market import load_market
 from app.store.transactions import Transaction
@@ -55,7 +55,7 @@ async def import_file(context: Context, path: Path, *, with_assets: bool, tell: 
     loaded = await portfolios.create(context, file.portfolio, key)
     if file.transactions:
         tell(f"{len(file.transactions)} transactions")
-        await past.record(context, loaded.row.public_id, file.transactions, f"{key}:transactions", {})
+        await transactions.record(context, loaded.row.public_id, file.transactions, f"{key}:transactions", {})
     return loaded.row.public_id
 
 
@@ -81,7 +81,7 @@ async def _check(context: Context, file: PortfolioFile, *, with_assets: bool) ->
     except SteelyardError as error:
         raise error.under("portfolio") from None
     accounts = {account.name: account for account in snapshot.portfolio.accounts}
-    past.facts_of(file.transactions, accounts, names, context.now.date())
+    transactions.facts_of(file.transactions, accounts, names, context.now.date())
 
 
 async def _look_up(
@@ -134,7 +134,7 @@ async def import_csv(
     days = {draft.account: history_from for draft in drafts} if history_from else {}
     key = f"import:{sha256(text.encode()).hexdigest()}:{portfolio_id}"
     with _by_line([line for line, _ in rows]):
-        await past.record(context, portfolio_id, drafts, key, days)
+        await transactions.record(context, portfolio_id, drafts, key, days)
     return f"{len(rows)} transactions added"
 
 
@@ -173,7 +173,7 @@ async def _import_lots(context: Context, portfolio_id: str, rows: Sequence[tuple
     by_account: dict[str, list[LotDraft]] = {}
     for line, (name, draft) in rows:
         if name not in accounts:
-            raise InvalidInput(f"line {line}: {past.no_account(name, accounts)}")
+            raise InvalidInput(f"line {line}: {transactions.no_account(name, accounts)}")
         by_account.setdefault(name, []).append(draft)
     kept = sum(len(account.lots) for name, account in accounts.items() if name not in by_account)
     if kept + len(rows) > MAX_LOTS:
@@ -256,7 +256,7 @@ async def _all_transactions(context: Context, tx: Tx, portfolio_row_id: int) -> 
     found: list[Transaction] = []
     after = 0
     while True:
-        page = await transactions.load_transactions(context.owner_id, tx, portfolio_row_id, PAGE, after)
+        page = await transaction_rows.load_transactions(context.owner_id, tx, portfolio_row_id, PAGE, after)
         found += [fact for _, fact in page]
         if len(page) < PAGE:
             return found
@@ -265,19 +265,15 @@ async def _all_transactions(context: Context, tx: Tx, portfolio_row_id: int) -> 
 
 def _lot(row: dict[str, str]) -> tuple[str, LotDraft]:
     return row["account"], LotDraft(
-        _symbol(row["symbol"]),
+        asset_name(row["symbol"]),
         scalars.quantity(row["quantity"]),
         scalars.unit_cost(row["unit_cost"], "unit_cost") if row["unit_cost"] else None,
         scalars.day(row["acquired_on"], "acquired_on") if row["acquired_on"] else None,
     )
 
 
-def _symbol(cell: str) -> str:
-    return scalars.text(cell, "symbol", longest=MAX_NAME_LENGTH)
-
-
 def _price(row: dict[str, str]) -> PriceDraft:
-    name = _symbol(row["symbol"])
+    name = asset_name(row["symbol"])
     if row["currency"]:
         currency = scalars.currency(row["currency"])
         symbol, *rest = name.split(":")
@@ -293,7 +289,7 @@ def _transaction(row: dict[str, str]) -> tuple[TransactionDraft, AccountKind]:
         scalars.day(row["date"]),
         scalars.text(row["account"], "account"),
         scalars.member(TradeSide, row["side"], "side"),
-        _symbol(row["symbol"]),
+        asset_name(row["symbol"]),
         scalars.quantity(row["quantity"]),
         scalars.price(row["price"]),
         scalars.money(row["fees"] or 0, "fees"),

@@ -12,11 +12,13 @@ from app.core import past
 from app.core import plan as core
 from app.core.digest import digest
 from app.core.drift import Snapshot
-from app.core.errors import NotFound
+from app.core.errors import LimitExceeded, NotFound
+from app.core.money import EXACT
 from app.core.optimize.problem import PLAN_LIMITS
 from app.core.past import Past
-from app.core.plan import ENGINE, Plan, PlanRequest
+from app.core.plan import ENGINE, Plan, PlanRequest, PlanStatus, ProofStatus
 from app.core.tax import TaxFacts
+from app.core.trades import money
 from app.store import past as past_rows
 from app.store import reading
 from app.store.db import Tx
@@ -66,15 +68,32 @@ def search_told(
 def search(
     snapshot: Snapshot, request: PlanRequest, seconds: float, *, watch: Callable[[int, float], bool]
 ) -> Searched:
-    """Make a plan, in the process where it is made: waiting for a turn does not count, nor does the past's ledger."""
+    """Make a plan, in the process where it is made: waiting for a turn does not count, nor does the past's ledger.
+
+    Raises LimitExceeded when the time ended before anything better than doing nothing was found: that nothing is to be
+    done is only said where it is proven, or where the search came to its own end.
+    """
     start, stopped = perf_counter(), False
 
-    def over(nodes: int, gap: float) -> bool:
+    def cut() -> None:
         nonlocal stopped
-        stopped = watch(nodes, gap) or perf_counter() - start > seconds
+        stopped = True
+
+    def over(nodes: int, gap: float) -> bool:
+        if watch(nodes, gap) or perf_counter() - start > seconds:
+            cut()
         return stopped
 
-    limits = replace(PLAN_LIMITS, seconds=seconds)
+    limits = replace(PLAN_LIMITS, seconds=seconds, left=lambda: start + seconds - perf_counter(), cut=cut)
     plan = core.propose(snapshot, request, limits=limits, watch=over)
     taken_s = perf_counter() - start
-    return Searched(plan, snapshot.tax, math.ceil(taken_s * 1000), not stopped and taken_s <= seconds)
+    ended = not stopped and taken_s <= seconds
+    proof = plan.proof
+    assert proof is not None, "a plan that is made has a proof"
+    if not ended and plan.status is PlanStatus.NOTHING_TO_DO and proof.status is not ProofStatus.OPTIMAL:
+        most = money(EXACT.subtract(proof.objective, proof.bound))
+        raise LimitExceeded(
+            f"nothing better than doing nothing was found within {seconds:g} s, but up to {most} of the objective may "
+            "be gained; allow more time, let a worker make the plan (no dryRun), or ask again when less is going on"
+        )
+    return Searched(plan, snapshot.tax, math.ceil(taken_s * 1000), ended)

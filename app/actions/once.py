@@ -22,14 +22,30 @@ async def begin(
     """
     if key is None:
         return None
-    try:
-        scalars.text(key, "idempotencyKey", longest=KEY_MAX)
-    except InvalidInput as error:
-        raise error.under("idempotencyKey") from None
+    _check(key)
     if portfolio_id is not None:
         await portfolios.take_turn(context.owner_id, tx, portfolio_id)  # writing the key is the first write
     stored = await idempotency.begin(context.owner_id, tx, key, operation, digest(request), context.wall)
     return None if stored is None else str(stored["id"])
+
+
+async def find(context: Context, tx: Tx, key: str | None, operation: str, request: object) -> str | None:
+    """Return the id that a call with this key answered, None when none has ended; for what is long in the making.
+
+    It takes nothing and waits for nobody. Raises IdempotencyMismatch when the key came with another input.
+    """
+    if key is None:
+        return None
+    _check(key)
+    stored = await idempotency.find(context.owner_id, tx, key, operation, digest(request))
+    return None if stored is None else str(stored["id"])
+
+
+def _check(key: str) -> None:
+    try:
+        scalars.text(key, "idempotencyKey", longest=KEY_MAX)
+    except InvalidInput as error:
+        raise error.under("idempotencyKey") from None
 
 
 async def finish(context: Context, tx: Tx, key: str | None, answered_id: str) -> None:

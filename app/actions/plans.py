@@ -17,7 +17,7 @@ from app.core.drift import Snapshot
 from app.core.errors import InvalidInput, InvalidState, LimitExceeded, NotFound, SolverMissing
 from app.core.past import Past
 from app.core.plan import ENGINE, PlanRequest, PlanStatus, check_named
-from app.store import plans
+from app.store import plans, reading
 from app.store import portfolios as portfolio_rows
 from app.store.db import Tx
 from app.store.events import current_cursor
@@ -63,13 +63,23 @@ async def propose(
 
 
 async def _propose(context: Context, portfolio_id: str, request: PlanRequest, key: str | None) -> str:
-    """Store the plan, made or queued, in one transaction; the portfolio is locked while a small plan is made."""
+    """Store the plan, made or queued, in one transaction.
+
+    A small plan is made before it: who computes holds neither the portfolio nor a connection, which others wait for.
+    When the portfolio has changed since it was read, a worker makes the plan from what there is then.
+    """
+    asked = (key, "rebalancePropose", (portfolio_id, request))
+    async with context.store.owned(context.owner_id, reading=True) as tx:
+        if stored := await once.find(context, tx, *asked):
+            return stored
+        loaded, told = await making.load(context.owner_id, tx, portfolio_id, context.now)
+    portfolios.check_writable(loaded.row.status, "portfolioId")
+    check_named(loaded.snapshot, request)
+    made = await _make_at_once(context, loaded, told, request)
     async with context.store.owned(context.owner_id) as tx:
-        if stored := await once.begin(context, tx, key, "rebalancePropose", (portfolio_id, request), portfolio_id):
+        if stored := await once.begin(context, tx, *asked, portfolio_id):
             return stored
         await _lock(context, tx, portfolio_id)
-        loaded, told = await making.load(context.owner_id, tx, portfolio_id, context.now)
-        check_named(loaded.snapshot, request)
         plan_id = await plans.save_plan(
             context.owner_id,
             tx,
@@ -78,7 +88,7 @@ async def _propose(context: Context, portfolio_id: str, request: PlanRequest, ke
             requested_by=context.actor,
             now=context.now,
             new_uuid=new_uuid,
-            made=await _make_at_once(context, loaded, told, request),
+            made=None if await reading.scan_changed(tx, [loaded]) else made,
         )
         await once.finish(context, tx, key, plan_id)
     return plan_id

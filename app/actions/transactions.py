@@ -6,12 +6,10 @@ from datetime import date
 
 from app.actions import once, portfolios
 from app.context import Context, new_uuid
-from app.core.drafts import TransactionDraft, check_history
+from app.core.drafts import TransactionDraft, amount_of, check_history
 from app.core.errors import InvalidInput, NotFound, Required, SteelyardError
-from app.core.money import MONEY_LIMIT, MONEY_PLACES, ROUNDED, plain, round_half_even
 from app.core.past import check_day
 from app.core.portfolio import Account, Asset
-from app.core.trades import TradeSide
 from app.store import accounts as account_rows
 from app.store import assets, history, plans, transactions
 from app.store import portfolios as portfolio_rows
@@ -99,18 +97,12 @@ def facts_of(
 
 
 def _fact(draft: TransactionDraft, accounts: Mapping[str, Account], names: Mapping[str, Asset]) -> Transaction:
-    """Return a purchase or sale with its amount, half-even to 10 decimals: what was paid or received, fees included."""
+    """Return a purchase or sale with its amount, its account and asset looked up."""
     if draft.account not in accounts:
         raise InvalidInput(no_account(draft.account, accounts), ["account"])
     if draft.symbol not in names:
         raise InvalidInput(f"no asset has the symbol {draft.symbol.rstrip(':')}; an operator can add it", ["symbol"])
     asset = names[draft.symbol]
-    gross = ROUNDED.multiply(draft.quantity, draft.price)
-    amount = round_half_even(
-        ROUNDED.add(gross, draft.fees if draft.side is TradeSide.BUY else -draft.fees), MONEY_PLACES
-    )
-    if abs(amount) >= MONEY_LIMIT:
-        raise InvalidInput(f"it would come to {plain(amount)}; that is more than can be stored", ["fees"])
     return Transaction(
         account_id=accounts[draft.account].id,
         asset_id=asset.id,
@@ -118,7 +110,7 @@ def _fact(draft: TransactionDraft, accounts: Mapping[str, Account], names: Mappi
         quantity=draft.quantity,
         price=draft.price,
         fees=draft.fees,
-        amount=amount,
+        amount=amount_of(draft),
         currency=asset.currency,
         traded_on=draft.traded_on,
     )

@@ -9,7 +9,7 @@ from strawberry import ID, UNSET
 
 from app.actions.market import PriceDraft
 from app.api.scalars import CurrencyCode, Duration, Percent
-from app.core import bands, document, scalars
+from app.core import bands, document_bands, scalars
 from app.core.bands import (
     FACTOR,
     HYBRID_ABSOLUTE,
@@ -19,7 +19,7 @@ from app.core.bands import (
     BandKind,
     Side,
 )
-from app.core.drafts import AccountDraft, LotDraft
+from app.core.drafts import AccountDraft, LotDraft, asset_name
 from app.core.errors import Duplicate, InvalidInput, LimitExceeded, Required, SteelyardError
 from app.core.money import ZERO
 from app.core.optimize.allocate import PlanScope
@@ -83,7 +83,7 @@ class ToleranceBandSideInput:
         hybrid = None
         if self.hybrid:
             hybrid = Side(BandKind.HYBRID, absolute=self.hybrid.absolute, relative=self.hybrid.relative)
-        return document.make_side(
+        return document_bands.make_side(
             absolute=self.absolute,
             relative=self.relative,
             hybrid=hybrid,
@@ -130,7 +130,7 @@ class TargetEntryInput:
         return TargetDraft(
             self.percent,
             None if key is None else _at("key", lambda: scalars.text(key, "key", longest=MAX_KEY_LENGTH)),
-            _each(self.assets, _name, "assets"),
+            _each(self.assets, asset_name, "assets"),
             self.asset_class,
             _at("band", band.to_core) if band else None,
         )
@@ -159,7 +159,7 @@ class LotInput:
     def to_core(self) -> LotDraft:
         quantity = _at("quantity", lambda: scalars.quantity(self.quantity))
         cost = None if self.unit_cost is None else _at("unitCost", lambda: scalars.unit_cost(self.unit_cost))
-        return LotDraft(_at("symbol", lambda: _name(self.symbol)), quantity, cost, self.acquired_on)
+        return LotDraft(_at("symbol", lambda: asset_name(self.symbol)), quantity, cost, self.acquired_on)
 
 
 @strawberry.input(description="Account to create with a portfolio.")
@@ -304,9 +304,9 @@ def plan_request(given: RebalanceProposeInput) -> PlanRequest:
     return PlanRequest(
         given.scope,
         flow,
-        _each(given.exclude, _name, "exclude"),
-        _each(given.no_buy, _name, "noBuy"),
-        _each(given.no_sell, _name, "noSell"),
+        _each(given.exclude, asset_name, "exclude"),
+        _each(given.no_buy, asset_name, "noBuy"),
+        _each(given.no_sell, asset_name, "noSell"),
         _each(given.sell_lots, str, "sellLots"),
     )
 
@@ -316,18 +316,13 @@ def price_drafts(given: PricesRecordInput) -> tuple[PriceDraft, ...]:
 
     def draft(item: PriceInput) -> PriceDraft:
         return PriceDraft(
-            _at("symbol", lambda: _name(item.symbol)),
+            _at("symbol", lambda: asset_name(item.symbol)),
             _at("price", lambda: scalars.price(item.price)),
             item.priced_at,
             _at("source", lambda: scalars.text(item.source, "source")),
         )
 
     return _each(given.prices, draft, "prices")
-
-
-def _name(value: str) -> str:
-    """Check what an asset, or a group of assets, is called; SYMBOL:CURRENCY:VENUE is the longest."""
-    return scalars.text(value, "symbol", longest=NAME_MAX)
 
 
 def _each(items: list[Any], read: Any, *path: str, most: int = MAX_ARRAY) -> tuple[Any, ...]:

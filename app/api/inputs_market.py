@@ -5,7 +5,7 @@ from decimal import Decimal
 import strawberry
 from strawberry import ID, UNSET
 
-from app.api.inputs import _at, _each, _name
+from app.api.inputs import NAME_MAX, _at, _each
 from app.api.scalars import CurrencyCode, Percent
 from app.core import scalars
 from app.core.costs import MAX_TIERS, Costs, Liquidity, Tier, check_schedule
@@ -170,7 +170,11 @@ def asset_of(given: AssetUpsertInput) -> Asset:
         price_step=_at("priceStep", lambda: scalars.price(given.price_step, "priceStep")),
         min_notional=_at("minNotional", lambda: scalars.money(given.min_notional, "minNotional")),
         tradable=given.tradable,
-        identical_group=_at("identicalGroup", lambda: _name(given.identical_group)) if given.identical_group else "",
+        identical_group=_at("identicalGroup", lambda: _group(given.identical_group)) if given.identical_group else "",
         costs=_at("costs", given.costs.to_core),
         liquidity=_at("liquidity", given.liquidity.to_core) if given.liquidity else None,
     )
+
+
+def _group(name: str) -> str:
+    return scalars.text(name, "identicalGroup", longest=NAME_MAX)

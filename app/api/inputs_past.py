@@ -6,9 +6,9 @@ from decimal import Decimal
 import strawberry
 from strawberry import ID
 
-from app.api.inputs import _at, _each, _name
+from app.api.inputs import _at, _each
 from app.core import scalars
-from app.core.drafts import TransactionDraft
+from app.core.drafts import TransactionDraft, asset_name
 from app.core.money import ZERO
 from app.core.trades import TradeSide
 
@@ -31,7 +31,7 @@ class TransactionInput:
             self.date,
             "",
             self.side,
-            _at("symbol", lambda: _name(self.symbol)),
+            _at("symbol", lambda: asset_name(self.symbol)),
             _at("quantity", lambda: scalars.quantity(self.quantity)),
             _at("price", lambda: scalars.price(self.price)),
             _at("fees", lambda: scalars.money(self.fees, "fees")),

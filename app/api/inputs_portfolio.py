@@ -10,7 +10,7 @@ from strawberry import ID, UNSET
 
 from app.api.inputs import AccountInput, TargetEntryInput, ToleranceBandInput, _at, _each, target_drafts
 from app.api.scalars import CurrencyCode, Duration, Percent
-from app.core import document, scalars
+from app.core import document_policy, scalars
 from app.core.bands import Destination
 from app.core.drafts import AccountDraft, PortfolioDraft, check_accounts
 from app.core.errors import InvalidInput
@@ -158,8 +158,8 @@ _READ: Final[Mapping[str, Callable[[Any, str], object]]] = {
     "yearly_loss_cap": scalars.money,
     "min_harvest": scalars.money,
     "tax_budget": scalars.money,
-    "no_buy": lambda value, _: document.read_symbols(value),
-    "no_sell": lambda value, _: document.read_symbols(value),
+    "no_buy": lambda value, _: document_policy.read_symbols(value),
+    "no_sell": lambda value, _: document_policy.read_symbols(value),
 }
 _ENDED_BY_NULL = {"portfolio_band", "drift_price", "max_turnover", "tax_budget", "improvement"}
 

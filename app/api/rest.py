@@ -33,7 +33,7 @@ from app.api.types_portfolio import Targets
 from app.context import Context, Services
 from app.core import scalars
 from app.core.alerts import AlertSeverity
-from app.core.document import read_bool, read_target
+from app.core.document import read_target
 from app.core.errors import (
     InvalidInput,
     LimitExceeded,
@@ -43,7 +43,7 @@ from app.core.errors import (
     Unauthenticated,
     VersionConflict,
 )
-from app.core.fields import Fields
+from app.core.fields import Fields, read_bool
 from app.core.health import Resolution
 from app.core.money import ZERO, plain
 from app.core.optimize.allocate import PlanScope

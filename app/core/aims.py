@@ -14,7 +14,7 @@ use, even with all others at W, is part of the goal of cash: there is nothing be
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -56,15 +56,21 @@ class Aims:
     """Aims by the key of the sleeve, and that of cash in the base currency, which the sleeve CASH is; money.
 
     `size` is what the targets are shares of, `value` is V with the flow. `floor` is the cash that purchases leave, as
-    far as there is any.
+    far as there is any. `price` and `cash_price` are what one unit of money off its aim costs.
     """
 
     sleeves: Mapping[str, Aim]
     cash: Decimal
     floor: Decimal
     price: Decimal
+    cash_price: Decimal
     size: Decimal
     value: Decimal
+
+    @exactly
+    def dearer(self, weight: Decimal) -> "Aims":
+        """Return the same aims at so many times the price."""
+        return replace(self, price=self.price * weight, cash_price=self.cash_price * weight)
 
 
 @exactly
@@ -84,18 +90,12 @@ def aims_of(task: Task) -> Aims:
         cash, floor = reserve + idle, reserve
     else:
         goal = next(goal for sleeve, goal in zip(sleeves, wanted, strict=True) if sleeve.is_cash)
-        foreign = (before.valuation.cash or ZERO) - base_cash(snapshot)
+        foreign = (before.valuation.cash or ZERO) - sum(task.cash.values(), ZERO)
         cash, floor = max(ZERO, goal + idle - foreign), ZERO
     if request.scope is PlanScope.HARVEST:
-        cash, floor = base_cash(snapshot), ZERO
+        cash, floor = sum(task.cash.values(), ZERO), ZERO
     value = max(before.valuation.value or ZERO, size) + max(ZERO, request.cash_flow)
-    return Aims(spans, cash, floor, price, size, value)
-
-
-def base_cash(snapshot: Snapshot) -> Decimal:
-    """Return the cash of all accounts in the base currency: what plans spend."""
-    currency = snapshot.portfolio.base_currency
-    return sum((account.cash.get(currency, ZERO) for account in snapshot.portfolio.accounts), ZERO)
+    return Aims(spans, cash, floor, price, price, size, value)
 
 
 def kept_of(snapshot: Snapshot) -> Decimal:
@@ -111,7 +111,7 @@ def _size(snapshot: Snapshot, before: Report, request: PlanRequest) -> tuple[Dec
     assert before.base is not None
     if targets.has_cash:
         return before.base + flow, None
-    available = base_cash(snapshot) + flow
+    available = sum(snapshot.portfolio.base_cash.values(), flow)
     buffer = snapshot.policy.cash_buffer * (valuation.value + flow) / HUNDRED
     # The buffer is kept when there is cash for it; only FULL sells to fill it up.
     reserve = max(ZERO, buffer if request.scope is PlanScope.FULL else min(buffer, available))

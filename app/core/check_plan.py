@@ -1,6 +1,7 @@
 """The last look at a plan before anybody sees it: every promise, counted again in Decimal from the snapshot alone.
 
-It shares nothing with what made the plan. A plan that breaks a promise is our mistake, and is never shown.
+It counts for itself: what it takes over from the planner is what things cost, how lots are taxed, and what may be
+bought, none of the search. A plan that breaks a promise is our mistake, and is never shown.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

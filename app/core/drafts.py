@@ -6,8 +6,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
+from app.core import scalars
 from app.core.errors import Duplicate, InvalidInput, LimitExceeded
-from app.core.money import MONEY_PLACES, PRICE_LIMIT, exactly, round_half_even
+from app.core.money import MONEY_LIMIT, MONEY_PLACES, PRICE_LIMIT, ROUNDED, exactly, plain, round_half_even
 from app.core.policy import Policy
 from app.core.portfolio import AccountKind, Asset
 from app.core.targets import TargetDraft
@@ -67,6 +68,11 @@ class TransactionDraft:
     fees: Decimal
 
 
+def asset_name(value: object) -> str:
+    """A symbol, or symbol:currency[:venue] where the symbol alone means several assets."""
+    return scalars.text(value, "symbol", longest=MAX_NAME_LENGTH)
+
+
 def check_history(history_from: date | None, today: date) -> None:
     """Refuse to know the past from a day on that has not come."""
     if history_from is not None and history_from > today:
@@ -104,3 +110,16 @@ def basis_of(quantity: Decimal, unit_cost: Decimal) -> Decimal:
     if basis >= PRICE_LIMIT * PRICE_LIMIT:
         raise InvalidInput(f"the lot would cost {basis:f}; that is more than can be stored", ["unitCost"])
     return basis
+
+
+def amount_of(draft: TransactionDraft) -> Decimal:
+    """Return what a purchase or sale came to, fees included, half-even to 10 decimals: paid, or received.
+
+    Quantity x price + fees of a purchase, - fees of a sale. Refuses what is too large to be stored.
+    """
+    gross = ROUNDED.multiply(draft.quantity, draft.price)
+    fees = draft.fees if draft.side is TradeSide.BUY else -draft.fees
+    amount = round_half_even(ROUNDED.add(gross, fees), MONEY_PLACES)
+    if abs(amount) >= MONEY_LIMIT:
+        raise InvalidInput(f"it would come to {plain(amount)}; that is more than can be stored", ["fees"])
+    return amount

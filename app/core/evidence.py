@@ -17,10 +17,11 @@ from app.core.brokers import costs_of
 from app.core.errors import StaleData
 from app.core.money import HUNDRED, MONEY_PLACES, ONE, QUANTITY_PLACES, ROUNDED, ZERO, quantum, quotient
 from app.core.policy import Policy
-from app.core.portfolio import Account, AccountKind, Asset, Holding, Market, Portfolio, Rates, TaxLot
+from app.core.portfolio import Account, Asset, Holding, Market, Portfolio, Rates, TaxLot
 from app.core.stats import Closes, Volatility, compounded, volatility
 from app.core.targets import CASH, Target
 from app.core.tariffs import outline
+from app.core.tax import taxed_accounts
 
 OF_CASH: Final = Evidence(absent="Cash is taken to have neither risk nor costs of trading")
 OF_NOTHING: Final = Evidence(absent="The sleeve names only a class and holds nothing of it yet")
@@ -45,12 +46,6 @@ class Ground:
     def accounts(self) -> Mapping[str, Account]:
         return {account.id: account for account in self.portfolio.accounts}
 
-    @cached_property
-    def buyer(self) -> Account:
-        """The account with most cash, which buys first."""
-        base = self.portfolio.base_currency
-        return max(self.portfolio.accounts, key=lambda account: account.cash.get(base, ZERO))
-
     def costs(self, asset: Asset, account: Account) -> tuple[Decimal, Decimal]:
         """Return what an order of a hundredth of the base costs at least, and its share; see `tariffs.outline`."""
         size = self.base.scaleb(-2) if self.base > ZERO else quantum(MONEY_PLACES)
@@ -59,8 +54,7 @@ class Ground:
     @cached_property
     def taxable(self) -> frozenset[str]:
         """The accounts whose gains are taxed."""
-        accounts = self.portfolio.accounts
-        return frozenset(account.id for account in accounts if account.kind is AccountKind.TAXABLE)
+        return taxed_accounts(self.portfolio, self.policy)
 
 
 def band_of(ground: Ground, target: Target, holdings: Sequence[Holding]) -> Worked:
@@ -90,7 +84,7 @@ def _costs(
 ) -> tuple[SideCosts, SideCosts]:
     """Return what the sides cost that rest on costs."""
     bought, sold = (side.kind is BandKind.COST for side in band.sides)
-    buying = _side_costs(*ground.costs(first, ground.buyer), ground.base) if bought else SideCosts()
+    buying = _side_costs(*ground.costs(first, ground.portfolio.buyer), ground.base) if bought else SideCosts()
     return buying, _selling(ground, target, holdings, first) if sold else SideCosts()
 
 
@@ -106,8 +100,13 @@ def first_asset(named: Sequence[str], mix: Mapping[str, Decimal], market: Market
     """Return the asset that is bought for a sleeve: the first named, or its largest holding when it names a class."""
     if named:
         return market.assets[named[0]]
-    held = sorted(mix, key=lambda asset_id: (-mix[asset_id], market.assets[asset_id].symbol))
+    held = by_size(mix, market)
     return market.assets[held[0]] if held else None
+
+
+def by_size(mix: Mapping[str, Decimal], market: Market) -> list[str]:
+    """Return the ids of what is held, the largest first, of equal ones by symbol."""
+    return sorted(mix, key=lambda asset_id: (-mix[asset_id], market.assets[asset_id].symbol))
 
 
 def closes_in(ground: Ground, asset: Asset, window_days: int) -> Closes:
@@ -145,7 +144,7 @@ def _selling(ground: Ground, target: Target, holdings: Sequence[Holding], first:
     """
     ordered = _ordered(ground, holdings)
     if not ordered:
-        return _side_costs(*ground.costs(first, ground.buyer), ground.base)
+        return _side_costs(*ground.costs(first, ground.portfolio.buyer), ground.base)
     over = sum((worth for _, _, worth in ordered), ZERO) - target.percent * ground.base / HUNDRED
     left = over if over > ZERO else ordered[0][2]
     raised, paid, tax = ZERO, ZERO, ZERO

@@ -3,9 +3,10 @@
 from decimal import Decimal
 from typing import Any
 
+from app.core.costs import TradeCosts
 from app.core.export import MONEY_SHOWN, render_drift
 from app.core.lots import LotSale
-from app.core.money import EXACT, plain, round_half_even
+from app.core.money import plain, round_half_even
 from app.core.plan import Plan, PlannedTrade, PlanSummary, WaitAdvice
 from app.core.portfolio import Portfolio
 from app.core.trades import Skip
@@ -55,16 +56,16 @@ def _trade(planned: PlannedTrade, accounts: dict[str, str]) -> dict[str, Any]:
         "price": plain(trade.price.value),
         "currency": trade.asset.currency,
         "value": _money(trade.value),
-        "costs": _costs(trade.costs.fee, trade.costs.spread, trade.costs.impact),
+        "costs": _costs(trade.costs),
         "lots": [_sale(sale) for sale in trade.sales],
         "reason": planned.reason.value,
         "explanation": planned.explanation,
     }
 
 
-def _costs(fee: Decimal, spread: Decimal, impact: Decimal) -> dict[str, str]:
-    total = EXACT.add(EXACT.add(fee, spread), impact)
-    return {"fee": _money(fee), "spread": _money(spread), "impact": _money(impact), "total": _money(total)}
+def _costs(costs: TradeCosts) -> dict[str, str]:
+    parts = {"fee": costs.fee, "spread": costs.spread, "impact": costs.impact, "total": costs.total}
+    return {name: _money(amount) for name, amount in parts.items()}
 
 
 def _sale(sale: LotSale) -> dict[str, str]:
@@ -108,7 +109,7 @@ def _summary(summary: PlanSummary, trades: int) -> dict[str, Any]:
         "bought": _money(summary.bought),
         "sold": _money(summary.sold),
         "turnover": None if summary.turnover is None else plain(summary.turnover),
-        "costs": _costs(summary.fees, summary.spread, summary.impact),
+        "costs": _costs(TradeCosts(summary.fees, summary.spread, summary.impact)),
         "tax": {
             "shortTermGain": _money(tax.short_term_gain),
             "longTermGain": _money(tax.long_term_gain),

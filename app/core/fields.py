@@ -53,3 +53,10 @@ class Fields:
             return read(value)
         except SteelyardError as error:
             raise error.under(name, *places) from None
+
+
+def read_bool(value: object) -> bool:
+    """Read true or false, and nothing that only looks like it."""
+    if not isinstance(value, bool):
+        raise InvalidInput(f"must be true or false, not {str(value)[:20]!r}")
+    return value

@@ -11,7 +11,7 @@ concave: any of few pairs of marginal rates may hold. A plan is sought for each,
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from functools import cached_property
 from typing import Final
@@ -19,32 +19,27 @@ from typing import Final
 from app.core import lots
 from app.core.drift import Snapshot
 from app.core.lots import GainTerm
-from app.core.money import HUNDRED, ROUNDED, ZERO, exactly, quotient, quotient_down
-from app.core.needs import WASH_DAYS, washes
-from app.core.past import group_of
+from app.core.money import HUNDRED, ROUNDED, ZERO, exactly, quotient, round_up
+from app.core.needs import Task, washes
+from app.core.past import group_of, recent_from
 from app.core.plan_values import TaxEstimate
 from app.core.policy import Policy, TaxRegime
-from app.core.portfolio import AccountKind, Asset, TaxLot
+from app.core.portfolio import Asset, TaxLot
 from app.core.regimes import added_tax
-from app.core.tax import RecentBuy
+from app.core.tax import RecentBuy, taxed_accounts
 from app.core.trades import Quote, Trade, TradeSide
 
 FORFEIT_PLACES: Final = 18
 CREDIT_PLACES: Final = 18
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Marginal rates, fractions: tax per unit of gain, and tax saved per unit of loss, by term."""
-
-    gain: Mapping[GainTerm, Decimal]
-    loss: Mapping[GainTerm, Decimal]
+TermRates = Mapping[GainTerm, Decimal]
+"""Marginal rates by term, fractions: tax per unit of gain, and tax saved per unit of loss."""
 
 
-def rates_of(policy: Policy) -> Rates:
-    """Return the policy's rates, for gains and losses alike."""
-    rates = {term: lots.tax_rate(term, policy) / HUNDRED for term in GainTerm}
-    return Rates(rates, rates)
+def rates_of(policy: Policy) -> TermRates:
+    """Return the policy's rates."""
+    return {term: lots.tax_rate(term, policy) / HUNDRED for term in GainTerm}
 
 
 def is_netted(snapshot: Snapshot) -> bool:
@@ -54,20 +49,18 @@ def is_netted(snapshot: Snapshot) -> bool:
     return policy.tax_regime is TaxRegime.US and bool(known)
 
 
-def candidates(snapshot: Snapshot) -> tuple[Rates, ...]:
+def candidates(snapshot: Snapshot) -> tuple[TermRates, ...]:
     """Return the marginal rates that may hold for a plan: the policy's, or those of each way in which a year may net.
 
     Both terms gain: short s, long l. Losses of one term offset gains of the other: both l, or both s. A net loss within
     the yearly cap is deducted from other income: both s. Beyond the cap: nothing.
     """
-    policy = snapshot.policy
-    own = rates_of(policy)
+    own = rates_of(snapshot.policy)
     if not is_netted(snapshot):
         return (own,)
-    short, long = own.gain[GainTerm.SHORT], own.gain[GainTerm.LONG]
+    short, long = own[GainTerm.SHORT], own[GainTerm.LONG]
     pairs = dict.fromkeys([(short, long), (long, long), (short, short), (ZERO, ZERO)])
-    both = [dict(zip((GainTerm.SHORT, GainTerm.LONG), pair, strict=True)) for pair in pairs]
-    return tuple(Rates(rates, rates) for rates in both)
+    return tuple({GainTerm.SHORT: of_short, GainTerm.LONG: of_long} for of_short, of_long in pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,30 +86,31 @@ UNTAXED = LotTax(ZERO, ZERO, is_loss=False, washed=False)
 
 @dataclass(frozen=True)
 class Levies:
-    """Tax rules of one snapshot. `credit_cap` bounds what a unit of money sold at a loss may earn in the objective."""
+    """Tax rules of one snapshot, at the marginal rates that are taken to hold."""
 
     snapshot: Snapshot
-    rates: Rates
-    credit_cap: Decimal | None = None
+    rates: TermRates
 
     @cached_property
     def today(self) -> date:
         return self.snapshot.as_of.date()
 
     @cached_property
+    def since(self) -> date:
+        """The first day whose purchases and losses still matter to a wash sale of today."""
+        return recent_from(self.today)
+
+    @cached_property
     def taxable(self) -> frozenset[str]:
         """Ids of the accounts whose gains are taxed."""
-        if self.snapshot.policy.tax_regime is TaxRegime.NONE:
-            return frozenset()
-        accounts = self.snapshot.portfolio.accounts
-        return frozenset(account.id for account in accounts if account.kind is AccountKind.TAXABLE)
+        return taxed_accounts(self.snapshot.portfolio, self.snapshot.policy)
 
     @cached_property
     def recent(self) -> Mapping[str, tuple[RecentBuy, ...]]:
         """Purchases of the last 30 days by wash group, oldest first."""
         found: dict[str, list[RecentBuy]] = {}
         for purchase in sorted(self.snapshot.tax.buys, key=lambda one: (one.bought_on, one.lot_id or "")):
-            if self.today - WASH_DAYS <= purchase.bought_on <= self.today:
+            if self.since <= purchase.bought_on <= self.today:
                 found.setdefault(purchase.group, []).append(purchase)
         return {group: tuple(purchases) for group, purchases in found.items()}
 
@@ -128,8 +122,8 @@ class Levies:
         worth = lot.quantity * unit
         term = lots.term(lot.holding_from, self.today)
         if lot.basis <= worth:
-            return LotTax(self.rates.gain[term], self.rates.gain[term], is_loss=False, washed=False)
-        rate = self.rates.loss[term]
+            return LotTax(self.rates[term], self.rates[term], is_loss=False, washed=False)
+        rate = self.rates[term]
         washed = washes(asset, self.snapshot) and any(
             purchase.lot_id != lot.id for purchase in self.recent.get(group_of(asset), ())
         )
@@ -138,8 +132,6 @@ class Levies:
         credit = rate * self.snapshot.policy.loss_credit / HUNDRED
         if not self.worth_harvesting(lot, worth):
             credit = ZERO
-        if self.credit_cap is not None:  # per money sold, while `credit` is per money lost
-            credit = min(credit, quotient_down(self.credit_cap * worth, lot.basis - worth, CREDIT_PLACES))
         return LotTax(credit, rate, is_loss=True, washed=False)
 
     @exactly
@@ -153,17 +145,25 @@ class Levies:
         """Return what a purchase forfeits; the losses of several sales are taken at their mean, to 18 decimals."""
         if not washes(asset, self.snapshot):
             return None
-        since = self.today - WASH_DAYS
-        recent = [one for one in self.snapshot.tax.losses if one.group == group_of(asset) and one.sold_on >= since]
+        recent = [one for one in self.snapshot.tax.losses if one.group == group_of(asset) and one.sold_on >= self.since]
         units = sum((loss.quantity for loss in recent), ZERO)
-        forfeited = sum((self.rates.loss[loss.term] * loss.loss_per_unit * loss.quantity for loss in recent), ZERO)
+        forfeited = sum((self.rates[loss.term] * loss.loss_per_unit * loss.quantity for loss in recent), ZERO)
         if not units or not forfeited:
             return None
         return Forfeit(quotient(forfeited, units, FORFEIT_PLACES), units)
 
-    def long_from(self, lot: TaxLot) -> date:
-        """Return the first day on which a sale of the lot is long-term."""
-        return lots.add_years(lot.holding_from + timedelta(days=1), 1)
+
+@exactly
+def best_credit(task: Task, rates: TermRates) -> Decimal:
+    """Return the most that a unit of money earns that is sold at a loss, of all that may be sold; up to 18 decimals."""
+    rules, best = Levies(task.snapshot, rates), ZERO
+    for holding in (one for sleeve in task.sleeves for one in sleeve.sellable):
+        unit = task.quotes[holding.asset.id].unit
+        for lot in holding.lots:
+            tax, worth = rules.of_lot(holding.asset, holding.account_id, lot, unit), lot.quantity * unit
+            if tax.is_loss and worth:
+                best = max(best, round_up(ROUNDED.divide(tax.price * (lot.basis - worth), worth), CREDIT_PLACES))
+    return best
 
 
 @exactly
@@ -176,6 +176,17 @@ def priced(levies: Levies, quotes: Mapping[str, Quote], trades: Iterable[Trade])
             total += levies.of_lot(trade.asset, trade.account_id, sale.lot, unit).price * sale.gain
         if trade.side is TradeSide.BUY and (forfeit := levies.of_purchase(trade.asset)):
             total += forfeit.per_unit * min(trade.quantity, forfeit.units)
+    return total
+
+
+@exactly
+def due(levies: Levies, trades: Iterable[Trade]) -> Decimal:
+    """Return the tax of sales at the marginal rates, each sale for itself, money; negative is a saving."""
+    total = ZERO
+    for trade in trades:
+        for sale in trade.sales:
+            unit = ROUNDED.divide(sale.proceeds, sale.quantity)
+            total += levies.of_lot(trade.asset, trade.account_id, sale.lot, unit).due * sale.gain
     return total
 
 
@@ -224,14 +235,14 @@ def estimate(levies: Levies, trades: Iterable[Trade]) -> TaxEstimate:
         for sale in sorted(trade.sales, key=lambda one: (one.lot.acquired_on, one.lot.id)):
             gains[sale.term] += sale.gain
             if sale.gain >= ZERO:
-                tax += levies.rates.gain[sale.term] * sale.gain
+                tax += levies.rates[sale.term] * sale.gain
                 continue
             losses -= sale.gain
             units = _washed_units(levies, trade.asset, sale.lot, sale.quantity, left)
             lost = quotient(ROUNDED.multiply(-sale.gain, units), sale.quantity, 10) if units else ZERO
             disallowed += lost
             forgone[sale.term] += lost
-            tax += levies.rates.loss[sale.term] * (sale.gain + lost)
+            tax += levies.rates[sale.term] * (sale.gain + lost)
     if is_netted(levies.snapshot):
         tax = _added(levies.snapshot, {term: gains[term] + forgone[term] for term in GainTerm})
     return TaxEstimate(gains[GainTerm.SHORT], gains[GainTerm.LONG], tax, losses, disallowed, _forfeited(levies, done))
@@ -261,7 +272,7 @@ def _forfeited(levies: Levies, trades: Iterable[Trade]) -> Decimal:
             bought[group_of(trade.asset)] = bought.get(group_of(trade.asset), ZERO) + trade.quantity
     total = ZERO
     for loss in sorted(levies.snapshot.tax.losses, key=lambda one: one.sold_on):
-        if loss.sold_on >= levies.today - WASH_DAYS and bought.get(loss.group):
+        if loss.sold_on >= levies.since and bought.get(loss.group):
             part = min(loss.quantity, bought[loss.group])
             bought[loss.group] -= part
             total += part * loss.loss_per_unit

@@ -43,8 +43,12 @@ def term(holding_from: date, sold_on: date) -> GainTerm:
 
     The day of purchase does not count (Rev. Rul. 66-7); counting 365 days is wrong in leap years.
     """
-    long_from = add_years(holding_from + timedelta(days=1), 1)
-    return GainTerm.LONG if sold_on >= long_from else GainTerm.SHORT
+    return GainTerm.LONG if sold_on >= long_from(holding_from) else GainTerm.SHORT
+
+
+def long_from(holding_from: date) -> date:
+    """Return the first day on which a sale is long-term, as `term` says."""
+    return add_years(holding_from + timedelta(days=1), 1)
 
 
 def basis_of_part(lot: TaxLot, quantity: Decimal) -> Decimal:

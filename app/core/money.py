@@ -5,7 +5,7 @@ go through the named functions below, which say the places and the direction.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from decimal import (
     ROUND_CEILING,
     ROUND_DOWN,
@@ -206,21 +206,3 @@ def ceil_to_step(number: Decimal, step: Decimal) -> Decimal:
     """Return the smallest multiple of `step` that is not below `number` >= 0; a step of 0 leaves it as it is."""
     floored = floor_to_step(number, step) if step else number
     return floored if floored == number else EXACT.add(floored, step)
-
-
-@exactly
-def split_by_weight(total: Decimal, weights: Sequence[Decimal], places: int) -> list[Decimal]:
-    """Split `total` in proportion to `weights` so that the parts sum to it exactly: the largest-remainder method.
-
-    Each part is first rounded down to `places`; the units left over go to the largest remainders, ties to the first.
-    `total` >= 0 with at most `places` decimals; weights >= 0, not all 0.
-    """
-    whole = sum(weights, ZERO)
-    shares = [ROUNDED.divide(ROUNDED.multiply(total, weight), whole) for weight in weights]
-    parts = [round_down(share, places) for share in shares]
-    unit = quantum(places)
-    missing = int(ROUNDED.divide(total - sum(parts, ZERO), unit).to_integral_value())
-    order = sorted(range(len(parts)), key=lambda i: (parts[i] - shares[i], i))
-    for index in order[:missing]:
-        parts[index] += unit
-    return parts

@@ -40,7 +40,7 @@ def cost(task: Task, aims: Aims, rules: Levies) -> Decimal | None:
 
 def _bought(task: Task, sleeve: Sleeve, amount: Decimal) -> Iterable[Trade]:
     asset = sleeve.buyable[0]
-    account_id = max(task.cash, key=lambda key: task.cash[key])
+    account_id = task.snapshot.portfolio.buyer.id
     units = floor_to_step(quotient_down(amount, task.quotes[asset.id].unit, QUANTITY_PLACES), asset.quantity_step)
     if units:
         yield _trade(task, sleeve, Holding(account_id, asset, (), ZERO, ZERO, None, None, stale=False), units, ())

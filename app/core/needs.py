@@ -73,8 +73,7 @@ class Task:
     @cached_property
     def cash(self) -> Mapping[str, Decimal]:
         """Cash in the base currency by account: what plans spend."""
-        currency = self.snapshot.portfolio.base_currency
-        return {key: account.cash.get(currency, ZERO) for key, account in self.accounts.items()}
+        return self.snapshot.portfolio.base_cash
 
     def costs_of(self, account_id: str, asset: Asset) -> Costs:
         """Return what orders in an asset cost in an account."""
@@ -156,8 +155,7 @@ def sleeves_of(
 def _empty_entries(snapshot: Snapshot, flow: Decimal) -> tuple[Entry, ...]:
     """Return entries of sleeves that hold nothing yet, for a portfolio that is all cash."""
     assert snapshot.targets
-    currency = snapshot.portfolio.base_currency
-    cash = sum((account.cash.get(currency, ZERO) for account in snapshot.portfolio.accounts), flow)
+    cash = sum(snapshot.portfolio.base_cash.values(), flow)
     ground = snapshot.ground(cash)
     entries = []
     for target in snapshot.targets.entries:
@@ -233,8 +231,8 @@ def _buyable(
     if entry.key == CASH or not entry.targeted:
         return (), None
     mix = {member.asset.id: member.value for member in entry.members}
-    by_size = sorted(mix, key=lambda asset_id: (-mix[asset_id], snapshot.market.assets[asset_id].symbol))
-    candidates = [snapshot.market.assets[asset_id] for asset_id in (assets or by_size)]
+    named = assets or evidence.by_size(mix, snapshot.market)
+    candidates = [snapshot.market.assets[asset_id] for asset_id in named]
     if not candidates:
         return (), (SkipReason.NO_MEMBER, "the sleeve names only a class and holds nothing of it yet")
     barred = [_no_purchase(snapshot, request, asset, quotes) for asset in candidates]

@@ -118,6 +118,17 @@ class Portfolio:
     status: PortfolioStatus = PortfolioStatus.ACTIVE
     version: int = 1
 
+    @property
+    def base_cash(self) -> Mapping[str, Decimal]:
+        """Cash in the base currency by account: what plans spend."""
+        return {account.id: account.cash.get(self.base_currency, ZERO) for account in self.accounts}
+
+    @property
+    def buyer(self) -> Account:
+        """The account with most cash in the base currency, which buys first."""
+        cash = self.base_cash
+        return max(self.accounts, key=lambda account: cash[account.id])
+
 
 @dataclass(frozen=True, slots=True)
 class Broker:

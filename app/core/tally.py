@@ -1,6 +1,6 @@
 """What a plan is worth: J in money, counted in Decimal on what is held and what is traded, and its parts.
 
-J = price x (sum of what sleeves are off their aims + |cash - its goal|)     drift
+J = price x sum of what sleeves are off their aims + price of cash x |cash - its goal|     drift
     + costs + tax now, losses at their credit + losses forfeited
     + 1e-5 x traded value + 1e-4 x place of preference x bought value        ties, written down
     + what is owed of a withdrawal out of an account with tax advantages     the last to pay
@@ -15,7 +15,7 @@ from app.core.aims import RANK_PRICE, TRADE_PRICE, Aims
 from app.core.levies import Levies
 from app.core.money import ZERO, exactly
 from app.core.needs import Sleeve, Task
-from app.core.trades import Trade, TradeSide
+from app.core.trades import Trade, TradeSide, moved_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +46,14 @@ def count(
 
     `sheltered` is what is taken out of accounts with tax advantages beyond their cash. Money, exact.
     """
-    moved: dict[str, Decimal] = {}
-    for trade in trades:
-        change = trade.value if trade.side is TradeSide.BUY else -trade.value
-        moved[trade.key] = moved.get(trade.key, ZERO) + change
-    off = abs(cash - aims.cash)
+    moved = moved_by(trades)
+    drift = aims.cash_price * abs(cash - aims.cash)
     for sleeve in task.sleeves:
         if aim := aims.sleeves.get(sleeve.entry.key):
-            off += aim.off(sleeve.entry.value + moved.get(sleeve.entry.key, ZERO))
+            drift += aims.price * aim.off(sleeve.entry.value + moved.get(sleeve.entry.key, ZERO))
     ties = sum((TRADE_PRICE * trade.value for trade in trades), sheltered)
     return Tally(
-        aims.price * off,
+        drift,
         sum((trade.costs.total for trade in trades), ZERO),
         levies.priced(rules, task.quotes, trades),
         ties + RANK_PRICE * _ranked(task, trades),

@@ -1,4 +1,4 @@
-"""What a plan knows of the taxpayer group: recent purchases and losses, the year so far. Regimes are plug-ins.
+"""What a plan knows of the taxpayer group: recent purchases and losses, the year so far; and whose gains are taxed.
 
 TaxFacts ── RecentBuy (may wash a loss that is sold now)
    └── RecentLoss (is washed by what is bought now)
@@ -10,6 +10,8 @@ from decimal import Decimal
 
 from app.core.lots import GainTerm
 from app.core.money import ZERO
+from app.core.policy import Policy, TaxRegime
+from app.core.portfolio import AccountKind, Portfolio
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +57,10 @@ class TaxFacts:
 
 
 NO_FACTS = TaxFacts()
+
+
+def taxed_accounts(portfolio: Portfolio, policy: Policy) -> frozenset[str]:
+    """Return the ids of the accounts whose gains are taxed: the TAXABLE ones, and none under the regime NONE."""
+    if policy.tax_regime is TaxRegime.NONE:
+        return frozenset()
+    return frozenset(account.id for account in portfolio.accounts if account.kind is AccountKind.TAXABLE)

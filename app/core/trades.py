@@ -1,6 +1,6 @@
 """Trades: what is traded, what is left out, and what is held when all trades are done."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -16,6 +16,7 @@ from app.core.money import (
     QUANTITY_LIMIT,
     QUANTITY_PLACES,
     ROUNDED,
+    ZERO,
     exactly,
     plain,
     quantum,
@@ -68,6 +69,20 @@ class Trade:
     costs: TradeCosts
     sales: tuple[LotSale, ...] = ()
 
+    @property
+    def change(self) -> Decimal:
+        """What it adds to its sleeve, money; negative for a sale."""
+        return self.value if self.side is TradeSide.BUY else EXACT.minus(self.value)
+
+
+@exactly
+def moved_by(trades: Iterable[Trade]) -> dict[str, Decimal]:
+    """Return what trades add to each sleeve that they touch, money, by its key."""
+    moved: dict[str, Decimal] = {}
+    for trade in trades:
+        moved[trade.key] = moved.get(trade.key, ZERO) + trade.change
+    return moved
+
 
 @dataclass(frozen=True, slots=True)
 class Skip:
@@ -95,19 +110,17 @@ class Quote:
 
 
 @exactly
-def dust(
-    policy: Policy, asset: Asset, quote: Quote, costs: Costs, quantity: Decimal, *, is_exit: bool
-) -> tuple[SkipReason, str] | None:
-    """Return why a trade is too small, or None: step, minimum, then share of costs. A full exit may be small."""
+def dust(policy: Policy, asset: Asset, quote: Quote, costs: Costs, quantity: Decimal) -> tuple[SkipReason, str] | None:
+    """Return why a trade that is no full exit is too small, or None: step, minimum, then share of costs."""
     value = quantity * quote.unit
     if not quantity:
         step = asset.quantity_step
         text = f"one step of {asset.symbol} is {plain(step)}, worth {money(step * quote.unit)}"
         return SkipReason.BELOW_MINIMUM, text
-    if not is_exit and value < policy.min_trade:
+    if value < policy.min_trade:
         return SkipReason.DUST, f"{money(value)} is below the smallest trade of {money(policy.min_trade)}"
     venue_minimum = asset.min_notional * quote.rate
-    if not is_exit and value < venue_minimum:
+    if value < venue_minimum:
         return SkipReason.BELOW_MINIMUM, f"{money(value)} is below the venue's minimum of {money(venue_minimum)}"
     fee = cost_of(costs, value).fee
     if fee * HUNDRED > policy.max_fee * value:
@@ -116,10 +129,15 @@ def dust(
     return None
 
 
-def skip_of(key: str, asset: Asset | None, side: TradeSide, value: Decimal, reason: SkipReason, why: str) -> Skip:
-    """Return a trade that is left out, its value half-even to 10 decimals, `why` as a half sentence."""
+def skip_of(
+    key: str, asset: Asset | None, side: TradeSide, value: Decimal, reason: SkipReason, why: str, *, more: bool = False
+) -> Skip:
+    """Return a trade that is left out, its value half-even to 10 decimals, `why` as a half sentence.
+
+    `more` says that some of it is in the plan.
+    """
     name = asset.symbol if asset else key
-    verb = "Buying" if side is TradeSide.BUY else "Selling"
+    verb = ("Buying" if side is TradeSide.BUY else "Selling") + (" more" if more else "")
     return Skip(key, asset, side, round_half_even(value, MONEY_PLACES), reason, f"{verb} {name} is left out: {why}.")
 
 

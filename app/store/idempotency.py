@@ -32,13 +32,24 @@ async def begin(
     )
     if taken is not None:
         return None
+    stored = await find(owner_id, tx, key, operation, request_digest)
+    if stored is None:  # it was forgotten in between, two days old
+        return await begin(owner_id, tx, key, operation, request_digest, now)
+    return stored
+
+
+async def find(owner_id: int, tx: Tx, key: str, operation: str, request_digest: str) -> Mapping[str, Any] | None:
+    """Return the stored answer to a request with this key, None where there is none, or none yet; writes nothing.
+
+    Raises IdempotencyMismatch when the key was used for something else.
+    """
     row = await tx.row(
         "SELECT operation, request_digest, response FROM idempotency_keys WHERE owner_id = $1 AND key = $2",
         owner_id,
         key,
     )
-    if row is None:  # it was forgotten in between, two days old
-        return await begin(owner_id, tx, key, operation, request_digest, now)
+    if row is None:
+        return None
     if (row["operation"], row["request_digest"]) != (operation, request_digest):
         raise IdempotencyMismatch(f"the key {key} was used for another request; take a new key", ["idempotencyKey"])
     assert row["response"] is not None, "a key is committed only with its answer"

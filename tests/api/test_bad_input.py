@@ -13,7 +13,7 @@ from tests.api.conftest import Api, Caller, portfolio_of
 
 NUL: Final = "a\u0000b"
 TEXT: Final = "must be 1 to 200 characters without control characters or space around it"
-NAME: Final = "symbol must be 1 to 64 characters without control characters or space around it"
+NAME, KEY = (f"{what} {TEXT}".replace("200", most) for what, most in (("symbol", "76"), ("key", "64")))
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ CASES: Final = [
     # holdingsImport
     lot(NAME, "symbol", symbol=""),
     lot(NAME, "symbol", symbol=NUL),
-    lot(NAME, "symbol", symbol="x" * 65),
+    lot(NAME, "symbol", symbol="x" * 77),
     lot("no asset has the symbol NOPE; an operator can add it", "symbol", symbol="NOPE"),
     lot("quantity is 0; it must be more", "quantity", quantity="0"),
     lot("quantity -3 is below 0", "quantity", quantity="-3"),
@@ -195,8 +195,8 @@ CASES: Final = [
     entry("sleeve NOPE names no asset, and no asset has that symbol; give assets", "1 assets", key="NOPE"),
     entry("no asset has the symbol NOPE; an operator can add it", "1 assets 1", assets=["BBB", "NOPE"]),
     entry(NAME, "1 assets 0", assets=[NUL]),
-    entry(NAME.replace("symbol", "key"), "1 key", key=NUL),
-    entry(NAME.replace("symbol", "key"), "1 key", key="x" * 65),
+    entry(KEY, "1 key", key=NUL),
+    entry(KEY, "1 key", key="x" * 65),
     entry(
         "the key CASH means uninvested cash; a sleeve with assets needs another key",
         "1 key",
@@ -243,7 +243,7 @@ CASES: Final = [
     # rebalancePropose
     plan("wait is 31 seconds; at most 30 are possible", "wait", wait="PT31S"),
     plan(NAME, "exclude 1", exclude=["AAA", NUL]),
-    plan(NAME, "exclude 0", exclude=["x" * 65]),
+    plan(NAME, "exclude 0", exclude=["x" * 77]),
     plan("there are 501 items; at most 500 are allowed", "exclude", "LIMIT_EXCEEDED", exclude=["AAA"] * 501),
     plan("ZZZ is neither held nor targeted; is it misspelt?", "exclude 1", exclude=["AAA", "ZZZ"]),
     plan("ZZZ is neither held nor targeted; is it misspelt?", "noBuy 1", noBuy=["AAA", "ZZZ"]),
@@ -272,8 +272,8 @@ CASES: Final = [
     asset("above 1 comes after 2", "costs tiers 1 above", costs={"tiers": [{"above": "2"}, {"above": "1"}]}),
     asset("dailyVolume is 0; it must be more", "liquidity dailyVolume", liquidity=traded(dailyVolume="0")),
     asset("impactFactor is 100.1; at most 100 is allowed", "liquidity impactFactor", liquidity=traded("100.1")),
-    asset(NAME, "identicalGroup", identicalGroup="x" * 65),
-    asset(NAME, "identicalGroup", identicalGroup=NUL),
+    asset(KEY.replace("key", "identicalGroup"), "identicalGroup", identicalGroup="x" * 65),
+    asset(KEY.replace("key", "identicalGroup"), "identicalGroup", identicalGroup=NUL),
     # brokerUpsert, as an operator, and who is named
     broker(f"name {TEXT}", "name", name=" x"),
     broker("fixed -1 is below 0", "fees 0 fixed", fees=[{"assetClass": "ETF", "fixed": "-1"}]),

@@ -122,3 +122,9 @@ def test_one_wrong_fact_records_none(
 def test_archived_portfolio_is_told_nothing(owner: Caller, core: dict[str, Any]) -> None:
     owner.mutate("portfolioUpdate", portfolioId=core["id"], status="ARCHIVED")
     assert tell(owner, core, BUY)["userErrors"][0]["code"] == "INVALID_STATE"
+
+
+def test_the_longest_name_of_an_asset_is_looked_up(owner: Caller, core: dict[str, Any]) -> None:
+    name = f"{'S' * 32}:{'C' * 10}:{'V' * 32}"
+    (error,) = tell(owner, core, BUY | {"symbol": name})["userErrors"]
+    assert error["message"] == f"no asset has the symbol {name}; an operator can add it"

@@ -26,7 +26,7 @@ from typing import Any
 from app.core.optimize import arrays, highs, kernels, search, solve
 from app.core.optimize.answers import gap_of
 from app.core.optimize.highs import Stop
-from app.core.optimize.linear import Formulation
+from app.core.optimize.linear import Encoding
 from app.core.optimize.problem import Limits, Problem, Solution, SolveStatus, Watch
 from tests.bench.instances import Instance, read, trades_of
 from tests.bench.judge_file import judge
@@ -67,7 +67,7 @@ def timed(problem: Problem, *, with_highs: bool, seconds: float = SECONDS) -> Ti
         answer = Timed(problem, solution, median_ms(lambda: search.solve_arrays(given, Limits())))
     if not with_highs or solution.status is SolveStatus.INFEASIBLE:
         return answer
-    found = highs.solve(Formulation(problem).program, Stop(0.0, HIGHS_GAP, 10**9, HIGHS_S), warm=False)
+    found = highs.solve(Encoding(problem).program, Stop(0.0, HIGHS_GAP, 10**9, HIGHS_S), warm=False)
     return replace(answer, highs_ms=found.seconds * 1000, capped=found.seconds >= HIGHS_S)
 
 

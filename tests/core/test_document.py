@@ -11,7 +11,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from app.core import assemble, document, export
+from app.core import assemble, document, document_bands, export
 from app.core.bands import SMART, Band, BandKind, Destination, Side, below, two_sided
 from app.core.costs import Costs, Liquidity, Tier
 from app.core.document import PortfolioFile
@@ -189,8 +189,8 @@ def test_every_field_is_read() -> None:
     ],
 )
 def test_bands(written: object, band: Band) -> None:
-    assert document.read_band(written) == band
-    assert document.read_band(export.write_band(band)) == band
+    assert document_bands.read_band(written) == band
+    assert document_bands.read_band(export.write_band(band)) == band
 
 
 @pytest.mark.parametrize(

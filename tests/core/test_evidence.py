@@ -9,7 +9,7 @@ from app.core.bands import SMART, Band, BandKind, Evidence, SideCosts, work_out
 from app.core.costs import Costs, Tier
 from app.core.drift import Snapshot, bands_of, measure
 from app.core.optimize.allocate import PlanScope
-from app.core.policy import LotMethod, Policy
+from app.core.policy import LotMethod, Policy, TaxRegime
 from app.core.portfolio import AssetClass, Broker
 from app.core.targets import TargetDraft
 from tests.builders import asset, moving_band, propose, sleeve, snapshot
@@ -60,6 +60,13 @@ def test_where_nothing_need_go_the_first_lot_counts_and_sheltered_gains_are_not_
     assert measure(under).entries[0].width.up == widths(SideCosts(), SideCosts(Decimal("0.1")))[1]
     sheltered = snapshot({"ira TAX_DEFERRED": "60 A {0.5} @ 1, 40 B {1} @ 1"}, {"A": "50", "B": "50"}, policy=TAXED)
     entry = measure(sheltered).entries[0]
+    assert (entry.width.up, entry.width.down) == (Decimal(5), Decimal(5))
+    assert entry.why.startswith("No costs of trading are known, so the SMART band stands in:")
+
+
+def test_gains_are_not_taxed_where_the_policy_knows_no_tax() -> None:
+    policy = replace(TAXED, tax_regime=TaxRegime.NONE)
+    entry = measure(snapshot("60 A {0.5} @ 1, 40 B {1} @ 1", {"A": "50", "B": "50"}, policy=policy)).entries[0]
     assert (entry.width.up, entry.width.down) == (Decimal(5), Decimal(5))
     assert entry.why.startswith("No costs of trading are known, so the SMART band stands in:")
 

@@ -19,7 +19,6 @@ from app.core.money import (
     round_half_even,
     round_significant,
     round_up,
-    split_by_weight,
 )
 from tests.core.samples import PROPERTY
 
@@ -176,32 +175,6 @@ def test_floor_to_step_is_the_largest_multiple_not_above(number: Decimal, step: 
     scaled, unit = int(number.scaleb(18)), int(step.scaleb(18))
     assert int(floor_to_step(number, step).scaleb(18)) == scaled // unit * unit
     assert int(ceil_to_step(number, step).scaleb(18)) == -(-scaled // unit) * unit
-
-
-def test_split_gives_the_last_units_to_the_largest_remainders() -> None:
-    weights = [Decimal(1), Decimal(1), Decimal(1)]
-    assert split_by_weight(Decimal("100"), weights, 2) == [Decimal("33.34"), Decimal("33.33"), Decimal("33.33")]
-    assert split_by_weight(Decimal(1), [Decimal(1), Decimal(2)], 0) == [0, 1]
-    # 0.9 x 1/2, 1/3, 1/6 = 0.45, 0.30, 0.15: the tie of the remainders goes to the first.
-    assert split_by_weight(Decimal("0.9"), [Decimal(3), Decimal(2), Decimal(1)], 1) == [
-        Decimal("0.5"),
-        Decimal("0.3"),
-        Decimal("0.1"),
-    ]
-
-
-@PROPERTY
-@given(
-    st.decimals(min_value=0, max_value=10**26, places=10),
-    st.lists(st.decimals(min_value=0, max_value=10**15, places=18), min_size=1, max_size=12).filter(any),
-)
-def test_split_sums_exactly_and_is_within_one_unit_of_the_share(total: Decimal, weights: list[Decimal]) -> None:
-    parts = split_by_weight(total, weights, 10)
-    whole = sum(int(weight.scaleb(18)) for weight in weights)
-    units = [int(part.scaleb(10)) for part in parts]
-    assert sum(units) == int(total.scaleb(10))
-    for part, weight in zip(units, weights, strict=True):
-        assert abs(part * whole - int(total.scaleb(10)) * int(weight.scaleb(18))) < whole
 
 
 def test_a_sum_that_does_not_fit_is_refused_not_rounded() -> None:

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from select import select as select_ready
 
 import asyncpg
 import pytest
 import redis
 
-from app import embedded
-from app.embedded import EmbeddedError, Endpoints, Servers
+from app.embedded import EmbeddedError, Endpoints, Servers, place, server
 from app.settings import Settings
 from tests.conftest import embedded_settings, temporary_folder
 
@@ -262,12 +262,42 @@ def test_deep_data_folder_gets_its_sockets_elsewhere(data_dir: Path) -> None:
     assert not Path(path).parent.exists()
 
 
+async def test_who_is_attached_takes_over_when_the_owner_ends(used_dir: Path) -> None:
+    owner = supervisor(used_dir)
+    owner.start()
+    with supervisor(used_dir) as guest:
+        owner.stop()
+        assert guest.revive() == ["postgres", "valkey"]
+        assert await select(guest.endpoints.database_url) == 1
+        assert (len(guest.pids()), guest.revive()) == (2, [])
+
+
+def test_who_comes_while_the_owner_leaves_waits_for_its_end(used_dir: Path) -> None:
+    with supervisor(used_dir) as owner:
+        owner.leave()
+        with child(used_dir) as newcomer:
+            assert newcomer.stdout is not None
+            waited, _, _ = select_ready([newcomer.stdout], [], [], 2)
+            assert not waited
+            owner.stop()
+            assert len(pids_of(newcomer)) == 2
+            newcomer.communicate()
+
+
+def test_an_owner_that_never_ends_is_named(used_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "START_S", 0.2)
+    with supervisor(used_dir) as owner:
+        owner.leave()
+        with pytest.raises(EmbeddedError, match=r"is stopping and did not end within 0\.2 seconds"):
+            supervisor(used_dir).start()
+
+
 async def test_what_nobody_cannot_reach_is_kept_elsewhere(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed, outside = data_dir / "closed", data_dir / "outside"
     closed.mkdir(mode=0o700)
-    reachable = embedded._open_to_all
-    monkeypatch.setattr(embedded, "OUTSIDE", outside)
-    monkeypatch.setattr(embedded, "_open_to_all", lambda path: reachable(path) and "site-packages" not in path.parts)
+    reachable = place.open_to_all
+    monkeypatch.setattr(place, "OUTSIDE", outside)
+    monkeypatch.setattr(place, "open_to_all", lambda path: reachable(path) and "site-packages" not in path.parts)
     with supervisor(closed / "data") as servers:
         await remember(servers.endpoints)
         assert {program_of(pid).is_relative_to(outside) for pid in servers.pids().values()} == {os.geteuid() == 0}
@@ -298,7 +328,7 @@ def test_named_servers_are_used_and_nothing_is_started(data_dir: Path) -> None:
 def test_missing_binary_is_said_with_what_to_do(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch, named: dict[str, str], message: str
 ) -> None:
-    monkeypatch.setattr(embedded, "_package", lambda name: None)
+    monkeypatch.setattr(place, "package", lambda name: None)
     monkeypatch.setenv("PATH", str(data_dir))
     servers = Servers(embedded_settings(data_dir).model_copy(update=named))
     with pytest.raises(EmbeddedError) as error:

@@ -118,7 +118,7 @@ async def test_a_queued_plan_sees_the_targets_that_were_set_meanwhile(steelyard:
     async with paula.on_socket(UPDATES, id=plan["id"]) as feed:
         await feed.until_end()
     made = feed.received[-1]
-    assert (made["status"], made["trades"][0]["quantity"]) == ("READY", "1.666666666666666666")
+    assert (made["status"], made["trades"][0]["quantity"]) == ("READY", "1.66666666666")
 
 
 async def test_a_dry_run_shows_the_plan_and_stores_none(paula: Person) -> None:

@@ -141,3 +141,26 @@ async def test_what_takes_too_long_at_once_is_left_to_a_worker(
     patient = replace(alice, settings=settings.model_copy(update={"inline_s": 30.0}))
     plan = await plans.propose(patient, portfolio_id, request, dry_run=False, wait_s=0, key=None)
     assert plan.status.value == "READY"
+
+
+async def test_nothing_is_held_while_a_plan_is_made_at_once_and_one_of_before_is_left_to_a_worker(
+    services: Services, world: World, alice: Context
+) -> None:
+    """Somebody changes the portfolio meanwhile: that neither waits, nor is overlooked."""
+    portfolio_id = await keep(world)
+
+    async def changing(function: Callable[..., Any], *args: Any, watch: Watch | None = None) -> Any:
+        made = await on_thread(function, *args, watch=watch)
+        async with asyncio.timeout(5):
+            await world.sql("UPDATE portfolios SET version = version + 1 RETURNING version")
+        return made
+
+    settings = services.settings.model_copy(update={"inline_lots": 100})
+    busy = replace(alice, settings=settings, run=changing)
+    request = PlanRequest(PlanScope.FULL)
+    plan = await plans.propose(busy, portfolio_id, request, dry_run=False, wait_s=0, key="once")
+    assert (plan.status.value, await waiting(services)) == ("QUEUED", [f"plan_compute:{plan.id}"])
+    again = await plans.propose(busy, portfolio_id, request, dry_run=False, wait_s=0, key="once")
+    assert again.id == plan.id
+    await computing.compute(services, alice.owner_id, plan.id)
+    assert (await now(services, plan.id)).status.value == "READY"

@@ -16,16 +16,24 @@ def best_of(
 ) -> Solution | None:
     """Return the cheapest of the orders that the judge allows; None when it allows none.
 
-    J is the judge's; OPTIMAL when J - bound is at most limits.gap x V, where a V below 1 counts as 1.
+    J is the judge's; OPTIMAL when J - bound is at most limits.gap x V, where a V below 1 counts as 1. An engine that
+    was stopped before it proved anything has a bound of -infinity; the least that J can be at all stands in for it.
     """
     judged = [(verdict.objective, orders) for orders in found if not (verdict := check(problem, orders)).violations]
     if not judged:
         return None
     objective, orders = min(judged, key=lambda pair: pair[0])
-    bound = min(bound, objective)
+    bound = min(max(bound, least(problem)), objective)
     proven = gap_of(problem, objective, bound) <= limits.gap
     status = SolveStatus.OPTIMAL if proven else SolveStatus.FEASIBLE
     return Solution(status, orders, objective, bound, nodes, engine)
+
+
+def least(problem: Problem) -> float:
+    """Return what J is never below, money: every credit there is, and no drift, cost or tax."""
+    entries = [entry for sleeve in problem.sleeves for entry in sleeve.entries]
+    credited = (min(0.0, lot.tax) * lot.units * entry.price for entry in entries for lot in entry.lots)
+    return sum(credited) + sum(min(0.0, entry.exit_price) * entry.value for entry in entries)
 
 
 def gap_of(problem: Problem, objective: float, bound: float) -> float:

@@ -4,10 +4,10 @@ At one price of cash the best orders are found exactly (curve_query). The hull f
 price that two neighbours have in common, -(change of cost / change of cash); what lies below their chord is a new one.
 """
 
-from app.core.optimize import curve_lots, curve_query, kernels
+from app.core.optimize import curve_lots, curve_query, kernels, polyline
 from app.core.optimize.arrays import Box, Flat
 from app.core.optimize.curve_lots import NOISE, Work
-from app.core.optimize.curve_query import INFINITE, NONE
+from app.core.optimize.curve_node import INFINITE, NONE
 from app.core.optimize.kernels import Floats
 
 # A price of cash beyond this means: the least, or the most, that can be consumed at all.
@@ -41,7 +41,7 @@ def write_vertex(k: int, at: int, flat: Flat, box: Box, work: Work, cash: Floats
         x += order
         orders[at * size + j] = order
     cash[at] = spent
-    cost[at] = total + curve_query.drift_cost(k, x, flat)
+    cost[at] = total + polyline.drift_cost(k, x, flat)
     return at
 
 

@@ -2,13 +2,15 @@
 
 from math import inf
 
-from app.core.optimize import candidate, curve_lots, fill, hulls, items, kernels, memo, polyline, tree
+from app.core.optimize import candidate, curve_lots, fill, frontier, hulls, items, kernels, memo, polyline, tree
 from app.core.optimize.arrays import Box, Flat, Purse
+from app.core.optimize.curve import ANY_PRICE
 from app.core.optimize.fill import CONSUMED, Fill
+from app.core.optimize.frontier import SEEN, STATE, Nodes, Search
 from app.core.optimize.hulls import Bench, Pool
 from app.core.optimize.items import MOST_SLEEVES, SCENARIOS
 from app.core.optimize.kernels import Floats, Ints
-from app.core.optimize.tree import ANY_PRICE, CRAMPED, IMPOSSIBLE, MORE, SEEN, STATE, STEEP, Nodes, Search
+from app.core.optimize.tree import CRAMPED, IMPOSSIBLE, MORE, STEEP
 
 # Hulls of several entries are first made for prices of cash up to so many times the dearest drift: beyond its price
 # nothing is bought to drift less.
@@ -24,16 +26,13 @@ OBJECTIVE, BOUND, RAISABLE, ENDED, NODES, FIGURES = 0, 1, 2, 3, 4, 5
 
 
 @kernels.kernel
-def open_search(flat: Flat, box: Box, purse: Purse) -> Search:
-    """Return a search with what room its problem usually needs."""
-    sleeves = len(flat.held)
-    entries = len(flat.group)
+def widths(flat: Flat) -> tuple[int, int, int, int]:
+    """Return the most entries of a sleeve, how many sleeves have several, the most lots of a sleeve and of an entry."""
     members = 1
     several = 0
     in_sleeve = 0
     in_entry = 0
-    points = 0
-    for k in range(sleeves):
+    for k in range(len(flat.held)):
         first = flat.sleeve_at[k]
         last = flat.sleeve_at[k + 1]
         members = max(members, last - first)
@@ -41,13 +40,21 @@ def open_search(flat: Flat, box: Box, purse: Purse) -> Search:
             several += 1
         in_sleeve = max(in_sleeve, flat.lot_at[last] - flat.lot_at[first])
         for i in range(first, last):
-            lots = flat.lot_at[i + 1] - flat.lot_at[i]
-            in_entry = max(in_entry, lots)
-            points += lots + CORNERS_OF_AN_ENTRY
+            in_entry = max(in_entry, flat.lot_at[i + 1] - flat.lot_at[i])
+    return members, several, in_sleeve, in_entry
+
+
+@kernels.kernel
+def open_search(flat: Flat, box: Box, purse: Purse) -> Search:
+    """Return a search with what room its problem usually needs."""
+    sleeves = len(flat.held)
+    entries = len(flat.group)
     groups = len(flat.group_at) - 1
-    points += HULLS_OF_NODES * polyline.most_points(in_sleeve)
+    members, _, in_sleeve, _ = widths(flat)
+    points = HULLS_OF_NODES * polyline.most_points(in_sleeve)
+    for i in range(entries):
+        points += flat.lot_at[i + 1] - flat.lot_at[i] + CORNERS_OF_AN_ENTRY
     width = members if groups == 0 else 2 * members
-    bench = room_to_work(CORNERS_AT_FIRST, sleeves, several, members, in_sleeve, in_entry, min(groups, MOST_SLEEVES))
     return Search(
         box,
         Box(
@@ -60,21 +67,20 @@ def open_search(flat: Flat, box: Box, purse: Purse) -> Search:
         ),
         items.room(sleeves, entries, groups),
         hulls.empty_pool(sleeves + 2 * NODES_AT_FIRST, points, points * width),
-        bench,
+        room_to_work(CORNERS_AT_FIRST, flat),
         fill.room(sleeves + 1, points),
-        tree.room(NODES_AT_FIRST, 2 * NODES_AT_FIRST),
+        frontier.room(NODES_AT_FIRST, 2 * NODES_AT_FIRST),
         candidate.room(sleeves, entries, groups),
     )
 
 
 @kernels.kernel
-def room_to_work(
-    corners: int, sleeves: int, several: int, members: int, in_sleeve: int, in_entry: int, tied: int
-) -> Bench:
-    """Return room for hulls of so many corners; `tied` is 0 where no wash group can clash."""
+def room_to_work(corners: int, flat: Flat) -> Bench:
+    """Return room for hulls of so many corners, and for mixing them where a wash group can clash."""
+    members, several, in_sleeve, in_entry = widths(flat)
     mixed = 0
     parts = 0
-    if tied > 0:
+    if len(flat.group_at) > 1:
         mixed = 8 * corners
         parts = 4 * (corners + polyline.most_points(in_entry))
     return Bench(
@@ -97,7 +103,7 @@ def room_to_work(
         kernels.floats(mixed),
         kernels.ints(mixed),
         kernels.floats(1),
-        memo.room(sleeves, several, members),
+        memo.room(len(flat.held), several, members),
     )
 
 
@@ -135,20 +141,7 @@ def widen(search: Search, flat: Flat) -> Search:
         more_floats(old.slack, hull_room),
         old.used,
     )
-    members = len(search.bench.buy_high)
-    tied = 1 if len(search.bench.mixed_cash) > 0 else 0
-    in_sleeve = 0
-    in_entry = 0
-    for k in range(len(flat.held)):
-        in_sleeve = max(in_sleeve, flat.lot_at[flat.sleeve_at[k + 1]] - flat.lot_at[flat.sleeve_at[k]])
-        for i in range(flat.sleeve_at[k], flat.sleeve_at[k + 1]):
-            in_entry = max(in_entry, flat.lot_at[i + 1] - flat.lot_at[i])
-    sleeves = len(flat.held)
-    several = 0
-    for k in range(sleeves):
-        if flat.sleeve_at[k + 1] - flat.sleeve_at[k] > 1:
-            several += 1
-    bench = room_to_work(2 * len(search.bench.cash), sleeves, several, members, in_sleeve, in_entry, tied)
+    bench = room_to_work(2 * len(search.bench.cash), flat)
     bench.price[0] = search.bench.price[0]
     return Search(
         search.root,
@@ -212,15 +205,13 @@ def widen_nodes(old: Nodes) -> Nodes:
 
 @kernels.kernel
 def usual_price(flat: Flat, purse: Purse) -> float:
-    """Return a price of cash beyond which hulls are seldom needed: a few times what the dearest drift costs."""
-    dearest = purse.price
-    several = 0
-    for k in range(len(flat.held)):
-        dearest = max(dearest, flat.outside[k])
-        if flat.sleeve_at[k + 1] - flat.sleeve_at[k] > 1:
-            several += 1
+    """Return a price of cash beyond which hulls are seldom needed: a little more than what the dearest drift costs."""
+    _, several, _, _ = widths(flat)
     if several == 0:  # hulls of one entry are whole anyway
         return ANY_PRICE
+    dearest = purse.price
+    for k in range(len(flat.held)):
+        dearest = max(dearest, flat.outside[k])
     return USUAL_PRICES * dearest
 
 

@@ -73,13 +73,23 @@ class Formulation:
     owed: Decimal
     paid: Mapping[str, Decimal]
 
+    @property
+    def has_payout(self) -> bool:
+        """Whether what is owed is a sleeve of its own; with one account its purse is negative instead."""
+        return len(self.places) < len(self.problem.sleeves)
+
 
 @dataclass(frozen=True, slots=True)
 class Restraint:
-    """What is held back while a plan is sought: sleeves that stay as they are, and cash that may be short (money)."""
+    """What is held back while a plan is sought: sleeves that stay as they are, and cash that may be short (money).
+
+    Without `buys` nothing is bought. `kept` is the least cash to leave by account, in the place of what is there.
+    """
 
     frozen: frozenset[str] = frozenset()
     short: Decimal = ZERO
+    buys: bool = True
+    kept: Mapping[str, Decimal] | None = None
 
 
 @exactly
@@ -92,24 +102,19 @@ def formulate(task: Task, aims: Aims, levies: Levies, restraint: Restraint) -> F
     if single and owed:
         (only,) = cash
         cash, floors = {only: cash[only] - owed}, {only: -restraint.short}
+    floors = dict(restraint.kept or floors)
     whole = [
-        (sleeve, aims.sleeves[sleeve.entry.key], _places(task, sleeve, cash))
+        (sleeve, aims.sleeves[sleeve.entry.key], _places(task, levies, sleeve, cash))
         for sleeve in task.sleeves
         if not sleeve.is_cash
     ]
     rooms = [room for room in whole if room[2]]
     constant = aims.price * sum((aim.off(ZERO) for _, aim, places in whole if not places), ZERO)
     numbers = _Numbers(task, levies, [place for _, _, places in rooms for place in places])
-    asks = [
-        _ask(task, levies, numbers, scale, aims, sleeve, places, frozen=sleeve.entry.key in restraint.frozen)
-        for sleeve, _, places in rooms
-    ]
+    asks = [_ask(task, levies, numbers, scale, aims, sleeve, places, restraint) for sleeve, _, places in rooms]
     if owed and not single:
         asks.append(_payout(task, numbers, scale, owed, shelter_price(aims)))
     policy = task.snapshot.policy
-    # Limits are kept a little more tightly, as what is put on an edge later moves by crumbs.
-    spare = crumb_of(aims.value) * sum(len(places) for _, _, places in rooms)
-    turnover = None if policy.max_turnover is None else _turnover(task, aims, policy.max_turnover)
     problem = Problem(
         value=float(aims.value * scale),
         purses=tuple(
@@ -118,11 +123,11 @@ def formulate(task: Task, aims: Aims, levies: Levies, restraint: Restraint) -> F
         ),
         sleeves=tuple(asks),
         cash_goal=float(aims.cash * scale),
-        cash_price=float(aims.price),
+        cash_price=float(aims.cash_price),
         trade_price=float(TRADE_PRICE),
         rank_price=float(RANK_PRICE),
-        traded_limit=_limit(turnover, spare, scale) + (0.0 if single else float(owed * scale)),
-        tax_limit=_limit(policy.tax_budget, spare, scale),
+        traded_limit=_limit(most_traded(task, aims), scale),
+        tax_limit=_limit(policy.tax_budget, scale),
     )
     places = tuple(tuple(places) for _, _, places in rooms)
     return Formulation(
@@ -154,14 +159,20 @@ def crumb_of(value: Decimal) -> Decimal:
     return max(CRUMB / scale_of(value), CRUMB_SHARE * value)
 
 
-def _limit(limit: Decimal | None, spare: Decimal, scale: Decimal) -> float:
-    return inf if limit is None else float(max(ZERO, limit - spare) * scale)
+def _limit(limit: Decimal | None, scale: Decimal) -> float:
+    return inf if limit is None else float(limit * scale)
 
 
-def _turnover(task: Task, aims: Aims, percent: Decimal) -> Decimal:
-    """Return the most that may be traded: turnover is half of it, as a share of B, or of the size when B is 0."""
-    base = task.before.base or aims.size
-    return 2 * percent * max(ZERO, base) / HUNDRED
+@exactly
+def most_traded(task: Task, aims: Aims) -> Decimal | None:
+    """Return the most that may be traded, money, None for no limit: turnover is half of it as a share of B.
+
+    Of the size of the plan where B is 0.
+    """
+    percent = task.snapshot.policy.max_turnover
+    if percent is None:
+        return None
+    return 2 * percent * max(ZERO, task.before.base or aims.size) / HUNDRED
 
 
 def _after_flow(task: Task) -> tuple[dict[str, Decimal], Decimal, dict[str, Decimal]]:
@@ -200,7 +211,7 @@ def _floors(aims: Aims, cash: Mapping[str, Decimal]) -> dict[str, Decimal]:
     return floors
 
 
-def _places(task: Task, sleeve: Sleeve, cash: Mapping[str, Decimal]) -> list[Place]:
+def _places(task: Task, levies: Levies, sleeve: Sleeve, cash: Mapping[str, Decimal]) -> list[Place]:
     """Return the entries of a sleeve: what may be bought by preference, then what else is held, by symbol."""
     buys, _ = sides(task.request)
     held = {(holding.asset.id, holding.account_id): holding for holding in sleeve.holdings}
@@ -224,7 +235,7 @@ def _places(task: Task, sleeve: Sleeve, cash: Mapping[str, Decimal]) -> list[Pla
                     asset,
                     task.accounts[key],
                     task.quotes[asset.id],
-                    _sorted_lots(task, key, asset, holding.lots) if holding else (),
+                    _sorted_lots(task, levies, key, asset, holding.lots) if holding else (),
                     costs,
                     task.least(key, asset),
                     ranks[key],
@@ -234,10 +245,11 @@ def _places(task: Task, sleeve: Sleeve, cash: Mapping[str, Decimal]) -> list[Pla
     return found
 
 
-def _sorted_lots(task: Task, account_id: str, asset: Asset, lots: Sequence[TaxLot]) -> tuple[TaxLot, ...]:
+def _sorted_lots(
+    task: Task, levies: Levies, account_id: str, asset: Asset, lots: Sequence[TaxLot]
+) -> tuple[TaxLot, ...]:
     policy, unit = task.snapshot.policy, task.quotes[asset.id].unit
-    taxable = task.accounts[account_id].kind is AccountKind.TAXABLE
-    today, method = task.snapshot.as_of.date(), policy.lot_method
+    today, method, taxable = levies.today, policy.lot_method, account_id in levies.taxable
     if not unit:
         return tuple(lots)
     return tuple(sorted(lots, key=lambda lot: sale_key(lot, method, unit, policy, today, taxable=taxable)))
@@ -274,26 +286,30 @@ def _ask(
     aims: Aims,
     sleeve: Sleeve,
     places: Iterable[Place],
-    *,
-    frozen: bool,
+    restraint: Restraint,
 ) -> Ask:
-    entries = tuple(_entry(task, levies, numbers, scale, sleeve, place, frozen=frozen) for place in places)
+    entries = tuple(_entry(task, levies, numbers, scale, sleeve, place, restraint) for place in places)
     aim, outside = aims.sleeves[sleeve.entry.key], float(aims.price)
     goal, tolerance = (aim.low + aim.high) / 2, (aim.high - aim.low) / 2
     return Ask(float(goal * scale), float(tolerance * scale), outside, 0.0 if tolerance else outside, entries)
 
 
 def _entry(
-    task: Task, levies: Levies, numbers: _Numbers, scale: Decimal, sleeve: Sleeve, place: Place, *, frozen: bool
+    task: Task, levies: Levies, numbers: _Numbers, scale: Decimal, sleeve: Sleeve, place: Place, restraint: Restraint
 ) -> Entry:
-    unit, asset = place.quote.unit, place.asset
+    unit, asset, frozen = place.quote.unit, place.asset, sleeve.entry.key in restraint.frozen
     buys, sells = sides(task.request)
     held = sum((lot.quantity for lot in place.lots), ZERO) * unit
     can_sell = sells and not frozen and any(holding.asset.id == asset.id for holding in sleeve.sellable)
     # An exit may be smaller than the least order, but its fee must be in proportion too.
-    if can_sell and place.minimum > held and cost_of(place.costs, held).fee * HUNDRED > _most_fee(task) * held:
+    if (
+        can_sell
+        and place.minimum > held
+        and cost_of(place.costs, held).fee * HUNDRED > task.snapshot.policy.max_fee * held
+    ):
         can_sell = False
     lots = tuple(_lot(task, levies, place, lot) for lot in place.lots)
+    group = numbers.group(task, asset)
     forfeit = levies.of_purchase(asset)
     return Entry(
         asset=numbers.assets[asset.id],
@@ -301,25 +317,29 @@ def _entry(
         price=float(unit * scale),
         value=float(held * scale),
         lots=lots,
-        can_buy=buys and not frozen and asset in sleeve.buyable and place.minimum < INFINITE,
+        can_buy=buys and restraint.buys and not frozen and asset in sleeve.buyable and place.minimum < INFINITE,
         can_sell=can_sell and bool(unit),
         step=float(asset.quantity_step),
         minimum=float(place.minimum * scale) if place.minimum < INFINITE else 0.0,
         tariffs=_tariffs(place.costs, max(task.scale, held), scale),
-        group=numbers.group(task, asset),
+        group=group,
         wash_price=float(quotient(forfeit.per_unit, unit, QUANTITY_PLACES)) if forfeit and unit else 0.0,
         wash_value=float(forfeit.units * unit * scale) if forfeit else 0.0,
-        lots_in_order=task.snapshot.policy.lot_method in ORDERED and _matters(lots),
+        lots_in_order=task.snapshot.policy.lot_method in ORDERED and _matters(lots, group),
     )
 
 
-def _most_fee(task: Task) -> Decimal:
-    return task.snapshot.policy.max_fee
+def _matters(lots: Sequence[Lot], group: int) -> bool:
+    """Say whether the order of lots must be enforced, as choice would skip ahead.
 
-
-def _matters(lots: Sequence[Lot]) -> bool:
-    """Say whether the order of lots must be enforced: where a later one is cheaper to sell, choice would skip ahead."""
-    return any(later.tax < earlier.tax for earlier, later in pairwise(lots))
+    It would where a later one is cheaper to sell, where one is not for sale, and past a loss whose group is bought.
+    """
+    return any(
+        later.tax < earlier.tax
+        or earlier.sellable < later.sellable
+        or (group != NO_GROUP and earlier.loss and not later.loss)
+        for earlier, later in pairwise(lots)
+    )
 
 
 def _lot(task: Task, levies: Levies, place: Place, lot: TaxLot) -> Lot:
@@ -336,9 +356,14 @@ def _lot(task: Task, levies: Levies, place: Place, lot: TaxLot) -> Lot:
         units=float(lot.quantity),
         tax=float(ROUNDED.multiply(tax.price, share)),
         loss=tax.is_loss,
-        due=float(ROUNDED.multiply(tax.due, share)),
+        due=_due(ROUNDED.multiply(tax.due, share)),
         sellable=sellable,
     )
+
+
+def _due(price: Decimal) -> float:
+    """Return the tax due for a unit of money sold; a billionth counts as none, as it does to engines."""
+    return float(price) if abs(price) > CRUMB_SHARE else 0.0
 
 
 def _tariffs(costs: Costs, largest: Decimal, scale: Decimal) -> tuple[Tariff, ...]:
@@ -366,6 +391,7 @@ def _payout(task: Task, numbers: _Numbers, scale: Decimal, owed: Decimal, shelte
             can_sell=False,
             wash_price=float(shelter) if is_sheltered(task.accounts[key]) else 0.0,
             wash_value=float(owed * scale) if is_sheltered(task.accounts[key]) else 0.0,
+            is_trade=False,
         )
         for key, number in numbers.accounts.items()
     )

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 
 # Tighter than HiGHS' own 1e-6: beside a large bound of a binary that would be a visible amount of money.
 TOLERANCE = 1e-9
+# HiGHS passes over factors of at most this size, with a warning; so do we, that a warning may mean something else.
+SMALL_FACTOR = 1e-9
 CONTINUOUS, INTEGER = 0, 1
+# A program with more unknowns than this takes seconds before its first answer, in which HiGHS hardly looks at the time.
+LARGE = 10_000
+# The share of the time that is left which the first relaxation of a large program gets: its limit begins when it does,
+# and what HiGHS does at its end is not limited at all.
+FIRST_SHARE = 0.6
+FIRST_S = 0.5
+# Mending an answer is a linear program near its answer; it comes after the time is over.
+MEND_S = 2.0
 
 
 @dataclass(slots=True)
@@ -56,10 +66,14 @@ class Program:
         return number
 
     def row(self, terms: Iterable[tuple[int, float]], *, low: float = -inf, high: float = inf) -> int:
-        """Add low <= sum of factor x column <= high and return its number; a column may come more than once."""
+        """Add low <= sum of factor x column <= high and return its number; a column may come more than once.
+
+        Factors that HiGHS does not take are left out: an order bounded by a crumb of cash is then no order.
+        """
         factors: dict[int, float] = {}
         for number, factor in terms:
             factors[number] = factors.get(number, 0.0) + factor
+        factors = {number: factor for number, factor in factors.items() if abs(factor) > SMALL_FACTOR}
         self.row_start.append(len(self.index))
         self.index += factors.keys()
         self.factor += factors.values()
@@ -85,13 +99,17 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What HiGHS found: x (none when it found nothing), the bound it proved, nodes, whether no x can exist, seconds."""
+    """What HiGHS found: x (none when it found nothing), the bound it proved, nodes, whether no x can exist, seconds.
+
+    `cut` says that time ended it.
+    """
 
     x: Sequence[float] | None
     bound: float
     nodes: int
     infeasible: bool
     seconds: float
+    cut: bool = False
 
 
 def solve(program: Program, stop: Stop, *, warm: bool) -> Found:
@@ -114,6 +132,9 @@ def solve(program: Program, stop: Stop, *, warm: bool) -> Found:
     if warm:
         numbers = list(program.start)
         engine.setSolution(len(numbers), np.array(numbers, np.int32), np.array(list(program.start.values())))
+    if len(program.cost) > LARGE:
+        engine.setOptionValue("mip_heuristic_run_feasibility_jump", False)  # does not look at the time
+        _limit_first(engine, stop.seconds)
     if stop.watch:
         _let_watch(engine, stop.watch, stop.share)
     engine.run()
@@ -121,12 +142,13 @@ def solve(program: Program, stop: Stop, *, warm: bool) -> Found:
     nodes, seconds = max(0, int(info.mip_node_count)), float(engine.getRunTime())
     if _ended_as(engine, "kInfeasible", "kUnboundedOrInfeasible"):
         return Found(None, inf, nodes, True, seconds)
+    cut = _ended_as(engine, "kTimeLimit")
     has_answer = info.primal_solution_status == 2
     bound = float(info.mip_dual_bound) if INTEGER in program.kind else float(info.objective_function_value)
     if not has_answer:
-        return Found(None, bound, nodes, False, seconds)
+        return Found(None, bound, nodes, False, seconds, cut)
     x = [float(value) for value in engine.getSolution().col_value]
-    return Found(_mended(engine, program, x), bound, nodes, False, seconds)
+    return Found(_mended(engine, program, x), bound, nodes, False, seconds, cut)
 
 
 def _let_watch(engine: "highspy.Highs", watch: Watch, share: float) -> None:
@@ -139,6 +161,19 @@ def _let_watch(engine: "highspy.Highs", watch: Watch, share: float) -> None:
             event.data_in.user_interrupt = True
 
     engine.cbMipInterrupt.subscribe(ask)
+
+
+def _limit_first(engine: "highspy.Highs", seconds: float) -> None:
+    """Let the first relaxation end in time: HiGHS gives it all of the limit, whatever was spent before it."""
+
+    def limit(event: Any) -> None:
+        told = event.data_out
+        share = max(0.0, seconds - told.running_time) * FIRST_SHARE
+        if told.running_time < seconds / 2:  # the search stops where the limit is below what was spent
+            share = max(share, told.running_time + FIRST_S)
+        engine.setOptionValue("time_limit", share if told.mip_dual_bound == -inf else seconds)
+
+    engine.cbMipInterrupt.subscribe(limit)
 
 
 def is_installed() -> bool:
@@ -197,6 +232,7 @@ def _mended(engine: "highspy.Highs", program: Program, x: list[float]) -> list[f
     numbers = np.array(fixed, np.int32)
     engine.changeColsIntegrality(len(fixed), numbers, np.zeros(len(fixed), np.uint8))
     engine.changeColsBounds(len(fixed), numbers, at, at)
+    engine.setOptionValue("time_limit", engine.getRunTime() + MEND_S)  # its clock runs on from the search
     engine.run()
     if not _ended_as(engine, "kOptimal"):
         return x

@@ -36,6 +36,10 @@ class _Traded:
     def total_sold(self) -> float:
         return sum(self.sold)
 
+    @property
+    def turnover(self) -> float:
+        return self.bought + self.total_sold if self.entry.is_trade else 0.0
+
 
 def check(problem: Problem, orders: Orders) -> Verdict:
     """Evaluate orders by the definition of `Problem`: J, cash, and each broken rule in words.
@@ -115,7 +119,7 @@ def _objective(problem: Problem, sleeves: list[list[_Traded]], cash: float, crum
             total += sum(lot.tax * sold for lot, sold in zip(entry.lots, trade.sold, strict=True))
             total += _cost_of(entry, trade.bought, crumb) + _cost_of(entry, trade.total_sold, crumb)
             total += entry.wash_price * min(trade.bought, entry.wash_value)
-            total += problem.trade_price * (trade.bought + trade.total_sold)
+            total += problem.trade_price * trade.turnover
             total += problem.rank_price * trade.rank * trade.bought
             total += entry.exit_price * (entry.value - trade.total_sold)
     return total
@@ -190,7 +194,7 @@ def _group_faults(problem: Problem, trades: list[_Traded], crumb: float) -> Iter
 
 
 def _limit_faults(problem: Problem, trades: list[_Traded], crumb: float) -> Iterator[str]:
-    traded = sum(trade.bought + trade.total_sold for trade in trades)
+    traded = sum(trade.turnover for trade in trades)
     if traded > problem.traded_limit + crumb:
         yield f"{traded:.6f} is traded, more than the limit {problem.traded_limit:.6f}"
     due = sum(

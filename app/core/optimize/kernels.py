@@ -107,12 +107,6 @@ def use_numba() -> bool:
     return True
 
 
-def use_python() -> None:
-    """Put the plain functions back."""
-    _exchange({compiled: plain for plain, compiled in _COMPILED.items()})
-    _ACTIVE[0] = False
-
-
 def _exchange(others: dict[Any, Any]) -> None:
     """Replace kernels and records by others wherever a module with kernels names them."""
     for names in {id(function.__globals__): function.__globals__ for function in _PLAIN}.values():

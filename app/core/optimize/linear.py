@@ -18,6 +18,8 @@ SCALE = 1e4
 # A step worth less than this share of V is too fine for a whole number; the amount is rounded to it afterwards.
 FINE_STEP = 1e-7
 SNAP = 1e-9
+# HiGHS finds no answer at all where an amount is 0 or in a range hardly wider than its tolerance: that is one amount.
+NARROW = 1e-7
 
 Terms = list[tuple[int, float]]
 
@@ -50,7 +52,7 @@ class _Side:
         return _Side(min(low, high), high, unit if unit > FINE_STEP * value else 0.0)
 
 
-class Formulation:
+class Encoding:
     """Builds the program of a problem and reads orders in money back from its answer.
 
     `start` gives known orders from which HiGHS may begin.
@@ -122,7 +124,7 @@ class Formulation:
         side = _Side.of(entry, entry.minimum, self._most[entry.account], self.problem.value)
         if side is None:
             return None, None
-        price = self.problem.trade_price + self.problem.rank_price * rank
+        price = (self.problem.trade_price if entry.is_trade else 0.0) + self.problem.rank_price * rank
         on, buy = self._order(entry, side, price, known.buy * entry.price)
         self._cash[entry.account].append((buy, -1.0))
         if entry.wash_price > 0 and entry.wash_value > 0:
@@ -153,7 +155,8 @@ class Formulation:
 
     def _order(self, entry: Entry, side: _Side, price: float, known: float) -> tuple[int, int]:
         """Add an order that is 0 or within `side`, at `price` and its cost; return its binary and its amount."""
-        program, low, high = self.program, side.low / self.unit, side.high / self.unit
+        program, high = self.program, side.high / self.unit
+        low = _least(side.low / self.unit, high)
         on = program.whole(start=float(known > self._crumb))
         amount = program.column(high, cost=price)
         program.row([(amount, 1.0), (on, -high)], high=0.0)
@@ -162,7 +165,8 @@ class Formulation:
         if side.unit > 0:
             steps = program.whole(float(round(side.high / side.unit)), start=float(round(known / side.unit)))
             program.row([(amount, 1.0), (steps, -side.unit / self.unit)], low=0.0, high=0.0)
-        self._traded.append((amount, 1.0))
+        if entry.is_trade:
+            self._traded.append((amount, 1.0))
         self._cost(entry, on, amount, side.high, known)
         return on, amount
 
@@ -192,8 +196,9 @@ class Formulation:
         for tariff in tariffs:
             this = program.whole(cost=tariff.fixed / self.unit, start=float(known > self._crumb and tariff is start))
             part = program.column(cost=tariff.rate)
-            program.row([(part, 1.0), (this, -tariff.low / self.unit)], low=0.0)
-            program.row([(part, 1.0), (this, -min(tariff.high / self.unit, high))], high=0.0)
+            most = min(tariff.high / self.unit, high)
+            program.row([(part, 1.0), (this, -_least(tariff.low / self.unit, most))], low=0.0)
+            program.row([(part, 1.0), (this, -most)], high=0.0)
             paid += [(this, -tariff.fixed / self.unit), (part, -tariff.rate)]
             chosen.append((this, 1.0))
             parts.append((part, 1.0))
@@ -306,6 +311,11 @@ class Formulation:
         for number, factor in (term for terms in self._cash for term in terms):
             program.cost[number] -= factor
         return program
+
+
+def _least(low: float, high: float) -> float:
+    """Return the least of a range of the program, which is its end where the range is too narrow for HiGHS."""
+    return high if abs(high - low) <= NARROW else low
 
 
 def _most_cash(problem: Problem) -> list[float]:

@@ -6,15 +6,13 @@ it finds nothing cheaper, L is at its height. A mixture of the two may then use 
 may leave a gap, which is told.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import inf, isfinite
 
 from app.core.optimize.answers import best_of
 from app.core.optimize.judge import Orders, check
-from app.core.optimize.problem import Limits, Lot, Order, Problem, Solution, SolveStatus
+from app.core.optimize.problem import Engine, Limits, Lot, Order, Problem, Solution, SolveStatus
 
-Engine = Callable[[Problem, Limits], Solution]
 ENGINE = "multiplier"
 QUESTIONS = 40
 # First a price twice that of the dearest dollar, then ten times as much, and so on: tax is a small part of a dollar.
@@ -78,6 +76,8 @@ def _within(asked: _Asked) -> _Point | None:
     """Return orders within the limit, found by making its use dear."""
     dearest = _dearest(asked.problem)
     for factor in PRICES:
+        if not asked.limits.seconds_left():
+            break
         point = asked.at(factor * dearest)
         if point is None or point.use <= asked.limit + asked.problem.crumb:
             return point
@@ -87,6 +87,10 @@ def _within(asked: _Asked) -> _Point | None:
 def _close(asked: _Asked, beyond: _Point, within: _Point) -> None:
     """Move both points towards the limit until no price tells them apart; then mix them."""
     for _ in range(QUESTIONS):
+        if beyond.use <= within.use:
+            return
+        if not asked.limits.seconds_left():
+            break
         price = (within.objective - beyond.objective) / (beyond.use - within.use)
         if price <= 0:
             break

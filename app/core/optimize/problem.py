@@ -14,8 +14,8 @@ b_i); the cash of account a is x_a = cash_a + sum (S_i - b_i) - cost, x = sum x_
 cost(z) = fixed + rate z of the tariff that holds for z, for z > 0. An order is 0, or at least `minimum` (a sale of all
 that is held may be smaller), and with a step a multiple of price x step. No asset is both bought and sold, in any
 account; at most one entry of a sleeve and account is bought; x_a >= minimum_a; a sale of a loss lot in a taxable
-account excludes every purchase in its wash group. rank_i is the place of
-the entry among those of its sleeve and account.
+account excludes every purchase in its wash group. rank_i is the place of the entry among those of its sleeve and
+account.
 """
 
 from collections.abc import Callable
@@ -62,6 +62,7 @@ class Entry:
 
     `price` is of one unit; an entry that is frozen can neither be bought nor sold. `value` is all that is held, money.
     `lots_in_order`: a lot is sold only when all before it are sold out. `tariffs` follow each other from 0 to infinity.
+    What is not a trade is money that is paid out: it neither costs trade_price nor counts for traded_limit.
     """
 
     asset: int
@@ -79,6 +80,7 @@ class Entry:
     wash_value: float = 0.0
     exit_price: float = 0.0
     lots_in_order: bool = False
+    is_trade: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class Purse:
 class Problem:
     """All that the optimiser knows. `value` is V, the scale of every tolerance; limits of infinity do not bind.
 
-    traded_limit bounds sum (b_i + S_i), tax_limit bounds sum lot.due s_ij over taxable accounts.
+    traded_limit bounds sum (b_i + S_i) of what is a trade, tax_limit bounds sum lot.due s_ij over taxable accounts.
     """
 
     value: float
@@ -142,11 +144,21 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When to stop: gap as a share of V, nodes of the search (the same anywhere), and seconds as a last resort."""
+    """When to stop: gap as a share of V, nodes of the search (the same anywhere), and seconds as a last resort.
+
+    `seconds` are those of one question to an engine. A plan may ask several: `left` tells how many the whole of it has
+    left, so that one deadline holds for all; `cut` is called when time has ended a question before its own end.
+    """
 
     gap: float = 1e-6
     nodes: int = 20_000
     seconds: float = 10.0
+    left: Callable[[], float] | None = None
+    cut: Callable[[], None] = lambda: None
+
+    def seconds_left(self) -> float:
+        """Return how long a question may take that is asked now; 0 when the time is over."""
+        return self.seconds if self.left is None else max(0.0, min(self.seconds, self.left()))
 
 
 PLAN_LIMITS = Limits(gap=1e-8, nodes=500)
@@ -167,3 +179,7 @@ class Solution:
     nodes: int
     engine: str
     raisable: float | None = None
+
+
+Engine = Callable[[Problem, Limits], Solution]
+"""Whoever solves problems within limits."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from math import ceil, floor
 
 from app.core.optimize.judge import Orders, check
-from app.core.optimize.linear import FINE_STEP, Columns, Formulation
+from app.core.optimize.linear import FINE_STEP, Columns, Encoding
 from app.core.optimize.problem import Entry, Order, Problem
 
 # Rounding a fine step down must not lose a step to the noise of a float.
@@ -13,19 +13,19 @@ NOISE = 1e-6
 REPAIRS = 3
 
 
-def orders_of(formulation: Formulation, x: Sequence[float], *, fill_purses: bool = True) -> Orders:
+def orders_of(encoding: Encoding, x: Sequence[float], *, fill_purses: bool = True) -> Orders:
     """Return the orders of an answer in units: amounts below a crumb are none, steps are whole, cash suffices.
 
     Purchases are rounded down to fine steps, sales too; what is then missing in a purse comes from a purchase, else
     from a sale that is a little larger, unless `fill_purses` is off.
     """
-    problem = formulation.problem
+    problem = encoding.problem
     orders = [
         [
-            _order(problem, entry, columns, [formulation.money(value) for value in _amounts(columns, x)])
+            _order(problem, entry, columns, [encoding.money(value) for value in _amounts(columns, x)])
             for entry, columns in zip(sleeve.entries, row, strict=True)
         ]
-        for sleeve, row in zip(problem.sleeves, formulation.columns, strict=True)
+        for sleeve, row in zip(problem.sleeves, encoding.columns, strict=True)
     ]
     for _ in range(REPAIRS if fill_purses else 0):
         cash = check(problem, _frozen(orders)).cash

@@ -14,26 +14,24 @@ from math import inf, isfinite
 
 from app.core.optimize import highs, milp, multiplier, search
 from app.core.optimize.answers import best_of, gap_of
-from app.core.optimize.judge import Orders, check
+from app.core.optimize.judge import check
 from app.core.optimize.problem import Entry, Limits, Lot, Order, Problem, Solution, SolveStatus, Watch
 
 # The gap, as a share of V, above which a second engine is asked.
 WIDE = 1e-5
 
 
-def solve(
-    problem: Problem, limits: Limits = Limits(), *, watch: Watch | None = None, incumbent: Orders | None = None
-) -> Solution:
+def solve(problem: Problem, limits: Limits = Limits(), *, watch: Watch | None = None) -> Solution:
     """Solve a problem: orders in units, J and a proven bound in money, or INFEASIBLE with the most that can be raised.
 
-    `watch` is told how far an engine is, and may stop it; without it each engine has all of `limits.seconds`.
+    `watch` is told how far an engine is, and may stop it; HiGHS also stops when `limits` has no seconds left.
     Every answer is judged; one that breaks a rule is an error of ours. Raises SolverMissing for a problem that only
     HiGHS can solve where it is not installed, LimitExceeded when the limits end before anything is found.
     """
     simple = _simplified(problem)
     first = _first(simple, limits, watch)
     if first is None or _is_wide(simple, first):
-        first = _second(simple, limits, first, watch, incumbent)
+        first = _second(simple, limits, first, watch)
     return _judged(problem, limits, first)
 
 
@@ -47,12 +45,10 @@ def _first(problem: Problem, limits: Limits, watch: Watch | None) -> Solution | 
     return search.solve(problem, limits, watch)
 
 
-def _second(
-    problem: Problem, limits: Limits, first: Solution | None, watch: Watch | None, incumbent: Orders | None
-) -> Solution:
+def _second(problem: Problem, limits: Limits, first: Solution | None, watch: Watch | None) -> Solution:
     """Return the better of `first` and what HiGHS finds, with the better bound; `first` where it is not installed."""
     if first is None:
-        return milp.solve(problem, limits, watch=watch, incumbent=incumbent)
+        return milp.solve(problem, limits, watch=watch)
     if not highs.is_installed() or (watch and watch(first.nodes, gap_of(problem, first.objective, first.bound))):
         return first
     second = milp.solve(problem, limits, watch=watch, incumbent=first.orders)

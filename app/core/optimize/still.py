@@ -1,11 +1,8 @@
 """Asking an engine, or nobody where nothing can be traded."""
 
-from collections.abc import Callable
-
+from app.core.optimize.answers import nothing
 from app.core.optimize.judge import check
-from app.core.optimize.problem import Limits, Order, Problem, Solution, SolveStatus
-
-Engine = Callable[[Problem, Limits], Solution]
+from app.core.optimize.problem import Engine, Limits, Problem, Solution, SolveStatus
 
 
 def answer(problem: Problem, limits: Limits, engine: Engine) -> Solution:
@@ -16,6 +13,6 @@ def answer(problem: Problem, limits: Limits, engine: Engine) -> Solution:
     if any(purse.cash < purse.minimum for purse in problem.purses):
         cash = sum(purse.cash for purse in problem.purses)
         return Solution(SolveStatus.INFEASIBLE, (), 0.0, 0.0, 0, "none", raisable=cash)
-    orders = tuple(tuple(Order() for _ in sleeve.entries) for sleeve in problem.sleeves)
+    orders = nothing(problem)
     worth = check(problem, orders).objective
     return Solution(SolveStatus.OPTIMAL, orders, worth, worth, 0, "none")

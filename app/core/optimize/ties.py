@@ -157,7 +157,6 @@ def add_up(scenario: int, it: int, total: int, items: Items, bench: Bench) -> in
 @kernels.kernel
 def lower_hull(it: int, total: int, flatness: float, flat: Flat, items: Items, out: Pool, bench: Bench) -> int:
     """Add the lower hull of the mixed points to the pool with the orders at its corners, or return FULL."""
-    items.sleeve_at[it + 1] - items.sleeve_at[it]
     size = items.entry_at[it + 1] - items.entry_at[it]
     kernels.order(bench.mixed_cash, total, bench.sorted)
     count = 0

@@ -1,6 +1,5 @@
 """The curve of a sleeve with several entries: small ones by hand, random ones against a plain reference."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
 
@@ -8,6 +7,7 @@ import pytest
 
 from app.core.optimize import arrays, curve, curve_lots, kernels
 from app.core.optimize.problem import NO_GROUP, Entry, Lot, Problem, Purse, Sleeve, Tariff
+from tests.core.optimize.compiling import use_python
 from tests.core.optimize.curves import Point, height, lower_hull, point_of, points
 
 ANY = float("inf")
@@ -223,15 +223,7 @@ def test_narrow_range_of_prices_gives_the_same_hull_within_it(seed: int) -> None
         )
 
 
-@pytest.fixture
-def compiled() -> Iterator[None]:
-    pytest.importorskip("numba")
-    kernels.use_numba()
-    yield
-    kernels.use_python()
-
-
 def test_compiled_curve_is_the_same_to_the_last_bit(compiled: None) -> None:
     fast = [raw_hull(random_sleeve(seed), -ANY, ANY) for seed in range(200)]
-    kernels.use_python()
+    use_python()
     assert repr(fast) == repr([raw_hull(random_sleeve(seed), -ANY, ANY) for seed in range(200)])

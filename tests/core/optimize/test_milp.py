@@ -221,6 +221,13 @@ def test_a_limit_on_the_tax_that_is_due() -> None:
     expect(overweight(0.05, tax_limit=2.0), [[-40], [40]], 2 + 6)
 
 
+def test_a_crumb_of_cash_buys_nothing() -> None:
+    """As a plan leaves it in an account: 1e-10 bounds what may be bought, and HiGHS takes no such factor."""
+    fees = (Tariff(fixed=3.0, high=50.0), Tariff(fixed=2.0, low=50.0))
+    asked = problem(sleeve(50_000, entry(0, Lot(40_000), tariffs=fees, can_sell=False)), cash=1e-10)
+    expect(asked, [[0]], 500.0)
+
+
 def test_an_infeasible_problem_says_what_can_be_raised() -> None:
     held = entry(0, Lot(400), tariffs=(Tariff(5, 0.01),))
     solution = milp.solve(problem(sleeve(0, held), cash=-500.0), Limits())

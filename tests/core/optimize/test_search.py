@@ -1,18 +1,18 @@
 """The exact engine: small problems worked by hand, what must hold for any problem, and the same bits when compiled."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
 
-from app.core.optimize import arrays, kernels, search
+from app.core.optimize import arrays, search
 from app.core.optimize.allocate import PlanScope
 from app.core.optimize.judge import check
 from app.core.optimize.problem import Entry, Limits, Lot, Order, Problem, Purse, Sleeve, Solution, SolveStatus, Tariff
 from app.core.plan import PlanRequest, propose
 from tests.builders import snapshot
+from tests.core.optimize.compiling import use_python
 from tests.core.optimize.problems import ONE_MEMBER, SWAPS, random_problem
 
 EXACT = Limits(gap=0.0)
@@ -193,14 +193,6 @@ def test_nodes_and_a_watch_end_the_search_with_an_honest_bound(monkeypatch: pyte
     assert late.nodes == 7
 
 
-@pytest.fixture
-def compiled() -> Iterator[None]:
-    pytest.importorskip("numba")
-    search.warm()
-    yield
-    kernels.use_python()
-
-
 def bits(answer: Solution) -> list[str]:
     numbers = [answer.objective, answer.bound, float(answer.nodes)]
     numbers += [n for one in answer.orders for order in one for n in (order.buy, *order.sell)]
@@ -211,7 +203,7 @@ def bits(answer: Solution) -> list[str]:
 def test_compiled_answers_are_the_same_to_the_bit(kind: Any, compiled: None) -> None:
     given = [random_problem(seed, kind) for seed in range(13)]
     fast = [bits(search.solve(one, Limits())) for one in given]
-    kernels.use_python()
+    use_python()
     assert [bits(search.solve(one, Limits())) for one in given] == fast
 
 
@@ -220,7 +212,7 @@ def test_a_plan_is_the_same_bit_for_bit_when_compiled(compiled: None) -> None:
         "60 A {120 USD 2024-05-01} @ 100, 40 B @ 50, 30 C @ 20, 500 cash", {"A": "40", "B": "40", "C": "20"}
     )
     fast = propose(start, PlanRequest(PlanScope.FULL))
-    kernels.use_python()
+    use_python()
     assert propose(start, PlanRequest(PlanScope.FULL)) == fast
     assert fast.proof
     assert (fast.proof.engine, len(fast.trades)) == (search.ENGINE, 3)
