@@ -48,7 +48,7 @@ bench: .venv/.tools
 LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 lock:
 	$(LOCK) --extra install --extra solver pyproject.toml -o requirements.lock
-	$(LOCK) --extra install --extra solver --extra dev -c requirements.lock pyproject.toml -o tests/requirements.lock
+	$(LOCK) --extra install --extra solver --extra alpaca --extra dev -c requirements.lock pyproject.toml -o tests/requirements.lock
 
 clean:
 	rm -rf .venv .cache build *.egg-info

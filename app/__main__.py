@@ -27,6 +27,8 @@ out = Console(markup=False, emoji=False)
 err = Console(stderr=True, markup=False, emoji=False)
 
 FAILED = 1
+OPERATORS = "steelyard:operator"
+"""In whose name the command line acts for everybody."""
 
 T = TypeVar("T")
 
@@ -73,7 +75,7 @@ def worker(
 
 
 @app.command(hidden=True)
-def replay(data: Path) -> None:
+def replay_prices(data: Path) -> None:
     """Replay the demo's prices; a child process of `demo`."""
     from app.actions.demo import replay as run
 
@@ -180,6 +182,92 @@ def letters(
     else:
         for letter in _as_owner(owner, hooks.letters):
             print(hooks.written(letter))
+
+
+@app.command()
+def verify(
+    owner: Annotated[
+        str | None, typer.Option("--owner", help="Only this owner's, as ISSUER:SUBJECT; everybody's without it.")
+    ] = None,
+    portfolio: PortfolioId = None,
+) -> None:
+    """Go through the history of every portfolio and say whether each chain of lines is whole; 1 when one is not."""
+    from app.actions import audit
+
+    with err.status("Verifying ...") as status:
+
+        def tell(done: audit.Verified) -> None:
+            status.update(f"Verifying ... {done.chains} histories so far")
+
+        def work(services: Any, owner_id: int | None = None) -> Awaitable[audit.Verified]:
+            return audit.scan_verify(services, owner=owner_id, portfolio_id=portfolio, tell=tell)
+
+        if owner is None:
+            done = with_services(work)
+        else:
+            done = _as_owner(owner, lambda context: work(context, context.owner_id))
+    for portfolio_id, place in done.broken.items():
+        print(f"{portfolio_id}: line {place} is missing, edited or out of place")
+    print(f"{done.chains - len(done.broken)} of {done.chains} histories are whole, {done.lines} lines")
+    if done.broken:
+        sys.exit(FAILED)
+
+
+@app.command()
+def halt(
+    reason: Annotated[str, typer.Option("--reason", help="Why, in words that owners may read.")],
+    owner: Annotated[str | None, typer.Option("--owner", help="Owner of one portfolio, as ISSUER:SUBJECT.")] = None,
+    portfolio: PortfolioId = None,
+) -> None:
+    """Halt trading for all, or of one owner's portfolio: orders that work are cancelled, and none is sent."""
+    from app.actions import halts
+
+    if _names_one(owner, portfolio):
+        found = _as_owner(str(owner), lambda context: halts.halt(context, str(portfolio), reason))
+        print(f"{found.row.public_id} is halted")
+        return
+    halted = _as_owner(OPERATORS, lambda context: halts.halt_all(context, reason))
+    print(f"trading is halted by {halted.halted_by}: {halted.reason}")
+
+
+@app.command()
+def resume(
+    owner: Annotated[str | None, typer.Option("--owner", help="Owner of one portfolio, as ISSUER:SUBJECT.")] = None,
+    portfolio: PortfolioId = None,
+) -> None:
+    """End the halt for all, or of one owner's portfolio: what waited is sent."""
+    from app.actions import halts
+
+    if _names_one(owner, portfolio):
+        found = _as_owner(str(owner), lambda context: halts.resume(context, str(portfolio)))
+        print(f"{found.row.public_id} may trade")
+        return
+    _as_owner(OPERATORS, halts.resume_all)
+    print("trading goes on, but for portfolios that are halted by themselves")
+
+
+def _names_one(owner: str | None, portfolio: str | None) -> bool:
+    """Say whether one portfolio is meant, and not all of them."""
+    if (owner is None) is not (portfolio is None):
+        raise Required("give --owner and --portfolio for one portfolio, neither for all", ["portfolio"])
+    return owner is not None
+
+
+@app.command()
+def replay(
+    plan: Annotated[str, typer.Argument(help="Global id of the plan, pl_...")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+) -> None:
+    """Make a stored plan again from what it was made from; 1 when it is another one, 2 when that cannot be told."""
+    from app.actions import replaying
+
+    with err.status("Planning again ..."):
+        found = with_services(lambda services: replaying.scan_replay(services, plan))
+    if as_json:
+        print(json.dumps(replaying.document(found), indent=2))
+    else:
+        print(*replaying.lines(found), sep="\n")
+    sys.exit(replaying.EXIT[found.verdict])
 
 
 @app.command()

@@ -100,11 +100,13 @@ def demo(settings: Settings, out: Console) -> None:
         private |= {"STEELYARD_SCAN_PERIOD_S": str(settings.scan_period_s)}
         private |= {"STEELYARD_WEBHOOK_LOOPBACK": "true"}
         private |= {"STEELYARD_WEBHOOK_SECRET": ",".join(f"{name}={key}" for name, key in prepared.secrets.items())}
+        private |= {"STEELYARD_TOKEN": _token(settings, demo_portfolios.WORKED[0])}
         with _children(settings, endpoints, private) as children:
             children.start("receiver", "-m", "app", "receive", "--port", str(receiver_port))
             _start(children, settings)
-            children.start("replay", "-m", "app", "replay", str(data))
+            children.start("replay", "-m", "app", "replay-prices", str(data))
             _wait_until_ready(settings)
+            children.start("desk", "-m", "app", "desk", prepared.worked, "--url", _url(settings))
             _introduce(settings, prepared.firsts, out)
             _watch(servers, children, out)
 
@@ -198,20 +200,25 @@ def _wait_until_ready(settings: Settings) -> None:
     raise InvalidInput(f"the API did not become ready within {READY_S:.0f} seconds; its log above says why")
 
 
+def _token(settings: Settings, name: str) -> str:
+    """Make a token of the demo for an owner, or for the operator."""
+    role = "operator" if name == demo_actions.OPERATOR_NAME else None
+    return auth.issue(settings, subject=name, now=wall_now(), ttl_s=TOKEN_S, role=role)
+
+
 def _introduce(settings: Settings, firsts: dict[str, str], out: Console) -> None:
     """Print where it is, who may call it, and three requests to copy."""
-    url, now = _url(settings), wall_now()
+    url = _url(settings)
 
     def say(text: str = "") -> None:
         out.print(text, markup=False, highlight=False, soft_wrap=True)
 
     say(f"\nSteelyard is at {url}. One day passes every {demo_actions.DAY_S} seconds, from 2018 on.")
     say("Stock and ETF prices are real daily closes; bonds, crypto and the euro are simulated, and say so.")
-    say("Lines that begin with `verified` are webhooks: each owner's go to a receiver here, which checks who signed.\n")
+    say("Lines that begin with `verified` are webhooks: each owner's go to a receiver here, which checks who signed.")
+    say("Lines that begin with `plan` are orders: the plans of Alice's Crypto tilt are approved here, and followed.\n")
     for name in (*demo_portfolios.OWNERS, demo_actions.OPERATOR_NAME):
-        role = "operator" if name == demo_actions.OPERATOR_NAME else None
-        token = auth.issue(settings, subject=name, now=now, ttl_s=TOKEN_S, role=role)
-        say(f"{name.upper()}={token}")
+        say(f"{name.upper()}={_token(settings, name)}")
     say("\nThree requests to copy, after the lines above:\n")
     query = "{ portfolios { nodes { id name value { amount currency } drift { status maxAbsDrift } } } }"
     headers = '-H "Authorization: Bearer $ALICE" -H "Content-Type: application/json"'

@@ -1,5 +1,6 @@
 """Every setting, in one frozen table. Read once, at the composition root; the README's table is tested against it."""
 
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -107,6 +108,32 @@ class Settings(BaseSettings):
     )
     storm_digest_s: int = Field(
         default=30, ge=0, le=3600, description="How long after the first alert beyond those their digest is sent."
+    )
+    paper_seed: int = Field(default=0, description="Seed of all that the paper broker leaves to chance.")
+    paper_latency_s: int = Field(
+        default=2,
+        ge=0,
+        le=86_400,
+        description="Longest wait of an order on paper before it, or its next part, is filled.",
+    )
+    paper_partial_percent: Decimal = Field(
+        default=Decimal(25),
+        ge=0,
+        le=100,
+        description="Percent of the orders on paper that are filled in several parts.",
+    )
+    paper_rejected_percent: Decimal = Field(
+        default=Decimal(0), ge=0, le=100, description="Percent of the orders on paper that are rejected."
+    )
+    alpaca_key_id: str = Field(
+        default="", repr=False, description="Key of an account at Alpaca; empty: it is not used."
+    )
+    alpaca_secret: str = Field(default="", repr=False, description="Secret of that key.")
+    alpaca_account: str = Field(
+        default="", description="Id of the one account here whose orders may go to Alpaca, with that key."
+    )
+    alpaca_url: str = Field(
+        default="https://paper-api.alpaca.markets", description="Alpaca's trading API; this one trades without money."
     )
     metrics: bool = Field(default=True, description="Answer GET /metrics, which needs no token, for Prometheus.")
 

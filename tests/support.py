@@ -25,7 +25,15 @@ import asyncpg
 import httpx2
 from gql import Client, GraphQLRequest
 from gql.transport.websockets import WebsocketsTransport
-from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, build_schema, get_named_type, is_composite_type
+from graphql import (
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    build_schema,
+    get_named_type,
+    is_composite_type,
+)
 
 from app.actions import access
 from app.api import auth
@@ -404,6 +412,9 @@ def _schema() -> GraphQLSchema:
 def selection_of(type_name: str) -> str:
     """Write the selection of everything a schema type has, as deep as it goes; fields with arguments are left out."""
     kind = _schema().type_map[type_name]
+    if isinstance(kind, GraphQLInterfaceType):
+        made = _schema().get_possible_types(kind)
+        return " ".join(f"... on {one.name} {{ {selection_of(one.name)} }}" for one in made)
     assert isinstance(kind, GraphQLObjectType)
     return " ".join(_selected(name, field) for name, field in kind.fields.items() if not field.args)
 

@@ -12,19 +12,21 @@ from pydantic import ValidationError
 
 from app import logs
 from app import settings as settings_module
+from app.actions.brokers import brokers_of
 from app.bus.jobs import HEAVY, LIGHT
 from app.bus.worker import Worker, make_worker, run_workers
 from app.context import Services, on_thread, open_services
 from app.core.errors import SteelyardError
 from app.core.optimize import search
 from app.settings import Settings
-from workers import optimize, scan, ticks
+from workers import execute, optimize, scan, ticks
 from workers.deliver import deliver_forever
+from workers.execute import wake_forever
 from workers.pool import Processes
 from workers.sweep import sweep_forever
 
 QUEUES: Final = {"light": (LIGHT,), "heavy": (HEAVY,), "all": (LIGHT, HEAVY)}
-LIGHT_JOBS: Final = (scan.scan_tick, scan.scan_chunk, ticks.prices_tick)
+LIGHT_JOBS: Final = (scan.scan_tick, scan.scan_chunk, ticks.prices_tick, execute.plan_execute)
 HEAVY_JOBS: Final = (optimize.plan_compute,)
 MINUTE_S: Final = 60
 
@@ -47,14 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 async def work(settings: Settings, queue: str) -> None:
-    """Open the connections, run the queues' workers, the sweeper and the deliverer, and close."""
+    """Open the connections, run the queues' workers, the sweeper, the deliverer and the waker, and close."""
     processes = Processes(settings.heavy_jobs, search.warm if settings.compiled else None)
     heavy = HEAVY in QUEUES[queue]
     try:
         async with open_services(settings, processes.run if heavy else on_thread) as services:
             if heavy and settings.compiled:
                 await processes.begin()
-            beside = [asyncio.create_task(sweep_forever(services)), asyncio.create_task(deliver_forever(services))]
+            loops = (sweep_forever, deliver_forever, wake_forever)
+            beside = [asyncio.create_task(loop(services)) for loop in loops]
             try:
                 await run_workers([_worker(services, name) for name in QUEUES[queue]])
             finally:
@@ -71,6 +74,7 @@ def _worker(services: Services, queue: str) -> Worker:
 
     async def startup(ctx: dict[str, Any]) -> None:
         ctx["services"] = services
+        ctx["brokers"] = brokers_of(services)
 
     light = queue == LIGHT
     return make_worker(

@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from app.actions import alerts, computing, keep, plans, proposals, relay, scans, ticks
+from app.actions import alerts, approving, computing, keep, proposals, reconciling, relay, scans, ticks
 from app.actions.access import Unavailable
 from app.context import Services
 
@@ -18,9 +18,10 @@ STEPS: Final[tuple[Step, ...]] = (
     scans.sweep,
     ticks.sweep,
     computing.scan_unfinished,
-    plans.scan_expire,
+    approving.scan_expire,
     alerts.sweep,
     proposals.scan_propose,
+    reconciling.scan_reconcile,
     relay.relay_trim,
     keep.tidy,
 )

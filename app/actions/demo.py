@@ -42,10 +42,14 @@ async def as_owner(services: Services, name: str) -> Context:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """By owner: the first portfolio, and the secret of the webhook to the demo's receiver."""
+    """By owner: the first portfolio, and the secret of the webhook to the demo's receiver.
+
+    `worked` is the portfolio whose plans the demo approves.
+    """
 
     firsts: dict[str, str]
     secrets: dict[str, str]
+    worked: str
 
 
 async def prepare(services: Services, data: Path, receiver_url: str) -> Prepared:
@@ -57,13 +61,16 @@ async def prepare(services: Services, data: Path, receiver_url: str) -> Prepared
         await _seed(services, data)
     else:
         await _set_clock(services, last, RATE)
-    prepared = Prepared({}, {})
+    firsts, secrets, worked = {}, {}, ""
     for name in demo_portfolios.OWNERS:
         context = await as_owner(services, name)
-        page = await portfolios.page(context, 1, None)
-        prepared.firsts[name] = page.items[0].row.public_id
-        prepared.secrets[name] = await _hook_up(context, receiver_url)
-    return prepared
+        page = await portfolios.page(context, demo_portfolios.PORTFOLIOS_MAX, None)
+        firsts[name] = page.items[0].row.public_id
+        secrets[name] = await _hook_up(context, receiver_url)
+        for item in page.items:
+            if (name, item.row.name) == demo_portfolios.WORKED:
+                worked = item.row.public_id
+    return Prepared(firsts, secrets, worked)
 
 
 async def _hook_up(context: Context, url: str) -> str:

@@ -18,10 +18,13 @@ from app.core.drafts import AccountDraft, LotDraft, PortfolioDraft
 from app.core.errors import InvalidInput
 from app.core.money import ONE, ROUNDED, floor_to_step, quotient
 from app.core.policy import DAY_S, LotMethod, Policy
-from app.core.portfolio import AccountKind, AssetClass
+from app.core.portfolio import AccountKind, AssetClass, BrokerKind
 from app.core.targets import CASH, TargetDraft
 
 OWNERS: Final = ("alice", "bob", "carol")
+PORTFOLIOS_MAX: Final = 3  # of one owner
+WORKED: Final = ("alice", "Crypto tilt")
+"""Owner and name of the portfolio whose plans the demo itself approves."""
 
 HYBRID: Final = Band(BandKind.HYBRID, absolute=HYBRID_ABSOLUTE, relative=HYBRID_RELATIVE)
 TIGHT: Final = Band(BandKind.ABSOLUTE, absolute=Decimal("0.4"))
@@ -64,10 +67,11 @@ class Desk:
     ) -> AccountDraft:
         """Open an account that holds about `worth` by symbol, in `base` on the first day, each in equal lots.
 
-        Nothing else was ever bought or sold in it.
+        Nothing else was ever bought or sold in it. Its orders go to the paper broker.
         """
         lots = [lot for symbol, amount in worth.items() for lot in self._lots(symbol, amount, base, bought)]
-        return AccountDraft(name, kind, {base: Decimal(cash)} if cash else {}, tuple(lots), min(bought))
+        held = {base: Decimal(cash)} if cash else {}
+        return AccountDraft(name, kind, held, tuple(lots), min(bought), execution=BrokerKind.PAPER)
 
     def _lots(self, symbol: str, amount: int, base: str, bought: Sequence[date]) -> list[LotDraft]:
         each = ROUNDED.divide(Decimal(amount), self._price(symbol, self.first_day, base) * len(bought))
@@ -125,9 +129,10 @@ def _core_growth(desk: Desk) -> PortfolioDraft:
 def _crypto_tilt(desk: Desk) -> PortfolioDraft:
     """Relative bands around simulated crypto, which starts near the edge of its own: the first to breach.
 
-    The monitor proposes a plan when it does.
+    The monitor proposes a plan when it does, and the demo approves it: crypto is sold or bought in slices over a day,
+    the rest by orders with a limit.
     """
-    wallet = {"SIM-BTC": 9_500, "SIM-ETH": 3_900}
+    held = {"AAPL": 15_600, "AMD": 11_500, "SIM-BOND": 31_500, "SIM-BTC": 9_500, "SIM-ETH": 3_900}
     return PortfolioDraft(
         name="Crypto tilt",
         policy=_policy(
@@ -136,13 +141,14 @@ def _crypto_tilt(desk: Desk) -> PortfolioDraft:
             auto_propose=True,
             cooldown_s=30 * DAY_S,
             plan_lifetime_s=14 * DAY_S,
+            price_move_limit=Decimal(15),
+            twap_horizon_s=DAY_S,
+            twap_interval_s=DAY_S // 6,
             short_term_rate=Decimal(24),
             long_term_rate=Decimal(15),
         ),
-        accounts=(
-            desk.account("Brokerage", AccountKind.TAXABLE, {"AAPL": 15_600, "AMD": 11_500, "SIM-BOND": 31_500}),
-            desk.account("Wallet", AccountKind.TAXABLE, wallet, cash=8_000, bought=BOUGHT[1:]),
-        ),
+        # In one account, so that its cash makes up for what prices do between a plan and its orders.
+        accounts=(desk.account("Brokerage", AccountKind.TAXABLE, held, cash=8_000),),
         targets=(
             _target("15", "SIM-BTC", "SIM-ETH", key="Crypto"),
             _target("20", "AAPL"),

@@ -78,6 +78,7 @@ async def _check(context: Context, file: PortfolioFile, *, with_assets: bool) ->
     joined = known.joined(Market({name: names[name] for name in own}, prices, told))
     try:
         snapshot = assemble.snapshot_from(draft, names, joined, context.now)
+        portfolios.check_new(draft.accounts)
     except SteelyardError as error:
         raise error.under("portfolio") from None
     accounts = {account.name: account for account in snapshot.portfolio.accounts}

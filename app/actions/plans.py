@@ -2,19 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from time import monotonic
 from typing import Final
 
 from app.actions import making, once, portfolios
-from app.actions.access import domain_now
 from app.actions.live import Hub, follow
 from app.actions.pages import Page, id_of, key_of, page_of
 from app.actions.portfolios import Loaded
 from app.bus.jobs import PLAN_COMPUTE
-from app.context import Context, Services, new_uuid
+from app.context import Context, new_uuid
 from app.core import ids
 from app.core.drift import Snapshot
-from app.core.errors import InvalidInput, InvalidState, LimitExceeded, NotFound, SolverMissing
+from app.core.errors import InvalidInput, LimitExceeded, NotFound, SolverMissing
 from app.core.past import Past
 from app.core.plan import ENGINE, PlanRequest, PlanStatus, check_named
 from app.store import plans, reading
@@ -29,7 +29,7 @@ from app.store.plans import Progress as Progress
 WAIT_MAX_S: Final = 30
 POLL_S: Final = 0.1
 PENDING: Final = (PlanStatus.QUEUED, PlanStatus.COMPUTING)
-SWEEP_MAX: Final = 1000
+LIVE: Final = (*PENDING, PlanStatus.READY, PlanStatus.APPROVED, PlanStatus.EXECUTING)
 
 
 async def propose(
@@ -108,6 +108,7 @@ async def _make_at_once(context: Context, loaded: Loaded, told: Past, request: P
 async def _lock(context: Context, tx: Tx, portfolio_id: str) -> None:
     head = await portfolio_rows.lock_portfolio(context.owner_id, tx, portfolio_id)
     portfolios.check_writable(head.status, "portfolioId")
+    await plans.refuse_while_executing(context.owner_id, tx, head.id, "portfolioId")
 
 
 def _unsaved(context: Context, loaded: Loaded, request: PlanRequest, made: Made) -> StoredPlan:
@@ -146,28 +147,6 @@ async def _wait(context: Context, plan: StoredPlan, wait_s: int) -> StoredPlan:
     return plan
 
 
-async def cancel(context: Context, plan_id: str) -> StoredPlan:
-    """Cancel a plan that waits or is being made; whoever makes it is told to stop. Cancelled twice is cancelled."""
-    async with context.store.owned(context.owner_id) as tx:
-        status = await plans.cancel_plan(context.owner_id, tx, plan_id, actor=context.actor, now=context.now)
-    if status is None:
-        raise NotFound("plan", plan_id, ["planId"])
-    if status is not PlanStatus.CANCELLED:
-        raise InvalidState(
-            f"the plan is {status.value}; only one that is QUEUED or COMPUTING can be cancelled", status.value
-        )
-    await context.bus.nudge("plan", [context.owner_id])
-    return await find(context, plan_id)
-
-
-async def scan_expire(services: Services) -> None:
-    """Expire plans whose time is over."""
-    now = await domain_now(services)
-    async with services.store.shared() as tx:
-        owners = await plans.scan_expire_plans(tx, now, SWEEP_MAX)
-    await services.bus.nudge("plan", owners)
-
-
 async def find(context: Context, plan_id: str) -> StoredPlan:
     """Return a plan of the caller's; somebody else's does not exist."""
     async with context.store.owned(context.owner_id, reading=True) as tx:
@@ -178,7 +157,7 @@ async def find(context: Context, plan_id: str) -> StoredPlan:
 
 
 async def stream(context: Context, hub: Hub, plan_id: str) -> AsyncIterator[StoredPlan]:
-    """Yield a plan as it is now, then after every change, until a worker has nothing more to do with it.
+    """Yield a plan as it is now, then after every change, until it is over: every order too.
 
     The cursor is taken before the plan is read, so that no change falls between.
     """
@@ -186,17 +165,23 @@ async def stream(context: Context, hub: Hub, plan_id: str) -> AsyncIterator[Stor
         cursor = await current_cursor(tx)
     plan = await find(context, plan_id)
     yield plan
-    if plan.status not in PENDING:
+    if plan.status not in LIVE:
         return
     async for event in follow(context, hub, context.owner_id, cursor, [plan.portfolio_id]):
         if event.subject != plan_id:
             continue
         newer = await find(context, plan_id)
-        if (newer.version, newer.progress) != (plan.version, plan.progress):
+        if _seen(newer) != _seen(plan):
             plan = newer
             yield plan
-        if plan.status not in PENDING:
+        if plan.status not in LIVE:
             return
+
+
+def _seen(plan: StoredPlan) -> tuple[object, ...]:
+    """Return what a follower would see change; when a broker is asked next is nobody's concern."""
+    shown = tuple(replace(order, ask_at=None, asks=0, lost=0) for order in plan.orders)
+    return plan.version, plan.progress, shown
 
 
 async def page(

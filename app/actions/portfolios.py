@@ -3,19 +3,20 @@
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
-from app.actions import alerts, once
+from app.actions import alerts, once, reconciling
 from app.actions.pages import Page, key_of, page_of, row_of
 from app.context import Context, new_uuid
 from app.core import assemble, ids, targets
 from app.core.drafts import AccountDraft, LotDraft, PortfolioDraft, check_history
-from app.core.errors import InvalidState, NotFound, SteelyardError
+from app.core.errors import InvalidInput, InvalidState, NotFound, SteelyardError
 from app.core.money import ZERO
 from app.core.policy import Policy
-from app.core.portfolio import Account, Asset, Holding, Market, PortfolioStatus, TaxLot, Valuation
+from app.core.portfolio import Account, Asset, BrokerKind, Holding, Market, PortfolioStatus, TaxLot, Valuation
 from app.core.targets import TargetDraft, Targets
-from app.store import assets, brokers, holdings, portfolios, reading
+from app.settings import Settings
+from app.store import assets, brokers, holdings, plans, portfolios, reading
 from app.store import targets as target_rows
-from app.store.accounts import change_broker, load_place
+from app.store.accounts import AccountChange, change_account, load_place
 from app.store.db import Tx
 from app.store.market import load_market
 from app.store.portfolios import TargetsMeta as TargetsMeta
@@ -61,6 +62,7 @@ def holdings_page(valuation: Valuation, first: int, after: str | None) -> Page[H
 
 async def create(context: Context, draft: PortfolioDraft, key: str | None = None) -> Loaded:
     """Create a portfolio with its accounts, holdings and targets: all of it or nothing."""
+    check_new(draft.accounts)
     async with context.store.owned(context.owner_id) as tx:
         if stored := await once.begin(context, tx, key, "portfolioCreate", draft):
             return await require(context, tx, stored)
@@ -108,6 +110,8 @@ async def update(
         before = await portfolios.lock_portfolio(context.owner_id, tx, portfolio_id)
         if status in (None, PortfolioStatus.ARCHIVED):
             check_writable(before.status, "portfolioId")
+        if status is PortfolioStatus.ARCHIVED:
+            await plans.refuse_while_executing(context.owner_id, tx, before.id, "status")
         await portfolios.update_portfolio(
             context.owner_id,
             tx,
@@ -150,8 +154,10 @@ async def import_holdings(
     return _find_account(loaded, account_id), loaded
 
 
-async def set_broker(context: Context, account_id: str, broker: str, expected: int | None) -> tuple[Account, Loaded]:
-    """Name the broker whose fees are paid in an account; an empty name is none."""
+async def update_account(
+    context: Context, account_id: str, *, broker: str | None, execution: BrokerKind | None, expected: int | None
+) -> tuple[Account, Loaded]:
+    """Name the broker whose fees are paid in an account, empty for none, and who works its orders; None stays."""
     async with context.store.owned(context.owner_id) as tx:
         place = await load_place(context.owner_id, tx, account_id)
         if place is None:
@@ -161,10 +167,37 @@ async def set_broker(context: Context, account_id: str, broker: str, expected: i
         check_writable(head.status, "accountId")
         if broker and broker not in await brokers.load_brokers(tx, [broker]):
             raise assemble.no_broker(broker)
-        await change_broker(context.owner_id, tx, head, account_id, broker, context.actor, context.now)
+        _check_execution(context.settings, account_id, execution)
+        await plans.refuse_while_executing(context.owner_id, tx, head.id, "accountId")
+        change = AccountChange(broker, execution)
+        if await change_account(context.owner_id, tx, head, account_id, change, context.actor, context.now):
+            await reconciling.end_alert(context.owner_id, tx, head, account_id, place[1], context.now)
         loaded = await require(context, tx, place[0])
-    await context.bus.nudge("portfolio", [context.owner_id])
+    for topic in ("portfolio", "alert"):
+        await context.bus.nudge(topic, [context.owner_id])
     return _find_account(loaded, account_id), loaded
+
+
+def _check_execution(settings: Settings, account_id: str, execution: BrokerKind | None) -> None:
+    """Refuse to send orders of an account to Alpaca, unless it is the one that the operator has set that up for.
+
+    Whoever holds the keys trades with their owner's money, so that nobody else may choose that.
+    """
+    if execution is BrokerKind.ALPACA and account_id != settings.alpaca_account:
+        raise InvalidInput(
+            f"Alpaca is not set up for this account; the operator has to name {account_id} in STEELYARD_ALPACA_ACCOUNT",
+            ["execution"],
+        )
+
+
+def check_new(drafts: Sequence[AccountDraft]) -> None:
+    """Refuse new accounts whose orders shall go to Alpaca: the operator can only name an account that is there."""
+    for place, draft in enumerate(drafts):
+        if draft.execution is BrokerKind.ALPACA:
+            message = (
+                "no new account works at ALPACA; leave it out, and change it with accountUpdate once that is set up"
+            )
+            raise InvalidInput(message, ["accounts", place, "execution"])
 
 
 async def import_lots(context: Context, portfolio_id: str, lots: Mapping[str, Sequence[LotDraft]]) -> None:
@@ -185,6 +218,7 @@ async def _import(
     await portfolios.lock_portfolio(context.owner_id, tx, portfolio_id)
     loaded = await require(context, tx, portfolio_id)
     check_writable(loaded.row.status, "accountId")
+    await plans.refuse_while_executing(context.owner_id, tx, loaded.row.id, "accountId")
     base = loaded.row.base_currency
     names = await assets.load_assets_by_symbol(
         tx, sorted(_symbols([lot for some in lots.values() for lot in some], ()))
@@ -241,6 +275,7 @@ def _account(
     return Account(
         *(context.new_id(ids.ACCOUNT), draft.name, draft.kind, draft.cash, held),
         broker=draft.broker,
+        execution=draft.execution,
         history_from=draft.history_from,
     )
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import strawberry
 
 from app.actions import scans
-from app.core import alerts, bands, drift, health, hooks, lots, plan, policy, portfolio, trades
+from app.core import alerts, bands, drift, health, hooks, lots, order_values, plan, policy, portfolio, trades
 from app.core.optimize import allocate
 
 E = TypeVar("E", bound=Enum)
@@ -39,6 +39,13 @@ _show(
     TAXABLE="Gains are taxed when realised.",
     TAX_DEFERRED="Taxed on withdrawal; trades inside are tax-free.",
     TAX_EXEMPT="Never taxed.",
+)
+_show(
+    portfolio.BrokerKind,
+    "Who works the orders of an account.",
+    MANUAL="A person, who records the fills.",
+    PAPER="The paper broker: fills at recorded prices, with simulated chance. Nothing is really traded.",
+    ALPACA="Alpaca, where the operator has set it up for the account.",
 )
 _show(
     portfolio.PortfolioStatus,
@@ -94,6 +101,14 @@ _show(
     STRICT="It is not made.",
 )
 _show(
+    policy.OrderStyle,
+    "How a trade is worked.",
+    MARKET="One order at the market price.",
+    LIMIT="One order with a limit price, for the session.",
+    TWAP="Equal slices over time.",
+    NAV="One order at the net asset value of the session's close.",
+)
+_show(
     lots.GainTerm,
     "Holding period class of a gain or loss.",
     SHORT="Held for one year or less.",
@@ -124,6 +139,8 @@ _show(
     UNTARGETED="A holding in no sleeve is more than the policy's default band allows around 0.",
     DATA_STALE="Prices are missing or too old, so drift cannot be judged. One alert for all the owner's portfolios.",
     PLAN_READY="A plan that the monitor proposed is ready to be looked at.",
+    BOOKS_DIFFER="A broker holds other units for an account than the books say. Its key is the id of the account.",
+    ORDER_UNKNOWN="What became of an order is not known: its broker does not say. Its trade waits until it is.",
 )
 _show(
     alerts.AlertSeverity,
@@ -154,12 +171,30 @@ _show(
     "Life of a plan.",
     QUEUED="Waiting for a worker.",
     COMPUTING="Being made.",
-    READY="Ready to be looked at.",
+    READY="Ready to be approved.",
     NOTHING_TO_DO="Nothing is worth trading.",
-    EXPIRED="Too old to be used.",
+    APPROVED="Approved; its orders come next.",
+    EXECUTING="Its orders are being worked.",
+    COMPLETED="All orders are filled.",
+    PARTIAL="Executed in part; what remains, and why, is in `outcome`.",
+    REJECTED="Rejected by a person.",
+    EXPIRED="Too old to be approved, or a price moved further than the policy allows.",
     SUPERSEDED="Targets, holdings or policy changed, or a newer plan was made.",
-    CANCELLED="Cancelled before it was made.",
+    CANCELLED="Cancelled before anything was traded.",
     FAILED="Could not be made; see `error`.",
+)
+_show(
+    order_values.OrderStatus,
+    "Life of an order.",
+    PENDING="Waiting for its time, its session, cash, a price or the end of a halt; `message` says for which.",
+    PLACING="Being handed to its broker.",
+    WORKING="At its broker, not filled yet, or in part.",
+    CANCELLING="Its broker was asked to cancel it and has not confirmed that.",
+    UNKNOWN="Its broker does not say clearly how it stands; it is asked again, and nothing more of its trade is sent.",
+    FILLED="Filled.",
+    CANCELLED="Cancelled; what was filled before counts.",
+    REJECTED="Not accepted by its broker.",
+    EXPIRED="Ended with its session; what was filled before counts.",
 )
 _show(
     allocate.PlanScope,

@@ -25,7 +25,7 @@ from app.core.money import ZERO
 from app.core.optimize.allocate import PlanScope
 from app.core.plan import PlanRequest
 from app.core.policy import DAY_S
-from app.core.portfolio import AccountKind, AssetClass
+from app.core.portfolio import AccountKind, AssetClass, BrokerKind
 from app.core.targets import MAX_KEY_LENGTH, TargetDraft
 
 MAX_ARRAY = 500
@@ -170,6 +170,9 @@ class AccountInput:
     balances: list[MoneyInput] = field(default_factory=list, description="Cash in other currencies.")
     lots: list[LotInput] = field(default_factory=list, description="Holdings of the account.")
     broker: str | None = field(default=None, description="Broker whose fees are paid in it, by name; none when absent.")
+    execution: BrokerKind = field(
+        default=BrokerKind.MANUAL, description="Who works its orders; ALPACA only by `accountUpdate`."
+    )
     history_from: date | None = field(
         default=None,
         description="Day from which its purchases and sales are all recorded; null when nobody knows.",
@@ -180,7 +183,7 @@ class AccountInput:
         cash = cash_of(self.cash, self.balances, base_currency)
         lots = _each(self.lots, LotInput.to_core, "lots", most=20_000)
         broker = "" if self.broker is None else _at("broker", lambda: scalars.text(self.broker, "broker"))
-        return AccountDraft(name, self.kind, cash, lots, self.history_from, broker)
+        return AccountDraft(name, self.kind, cash, lots, self.history_from, broker, self.execution)
 
 
 def cash_of(cash: Decimal, balances: list[MoneyInput], base_currency: str) -> dict[str, Decimal]:
@@ -258,11 +261,6 @@ class RebalanceProposeInput:
 @strawberry.input(description="Which alert to acknowledge.")
 class AlertAcknowledgeInput:
     alert_id: ID = field(description="Global id of the alert.")
-
-
-@strawberry.input(description="Which plan to cancel.")
-class PlanCancelInput:
-    plan_id: ID = field(description="Global id of the plan.")
 
 
 @strawberry.input(description="Which alert to snooze, and until when.")

@@ -11,7 +11,7 @@ from app.core import scalars
 from app.core.costs import MAX_TIERS, Costs, Liquidity, Tier, check_schedule
 from app.core.errors import Duplicate, Required
 from app.core.money import ONE, ZERO
-from app.core.portfolio import Asset, AssetClass, Broker
+from app.core.portfolio import Asset, AssetClass, Broker, BrokerKind
 
 field = strawberry.field
 
@@ -143,15 +143,23 @@ class BrokerUpsertInput:
 class AccountUpdateInput:
     account_id: ID = field(description="Global id of the account.")
     broker: str | None = field(
-        default=UNSET, description="Broker whose fees are paid in it, by name; null for none. Needed."
+        default=UNSET, description="Broker whose fees are paid in it, by name; null for none; unchanged when absent."
+    )
+    execution: BrokerKind | None = field(
+        default=None,
+        description="Who works its orders from now on; unchanged when absent. ALPACA only for the account that the "
+        "operator has set it up for.",
     )
     expected_version: int | None = field(
         default=None, description="Refuse the change when the portfolio is no longer at this version."
     )
 
-    def checked_broker(self) -> str:
+    def checked_broker(self) -> str | None:
+        """Return the name, empty for none; None where it shall stay."""
         if self.broker is UNSET:
-            raise Required("broker is missing; give a name, or null to have none", ["broker"])
+            if self.execution is None:
+                raise Required("there is nothing to change; give broker, null to have none, or execution", ["broker"])
+            return None
         broker = self.broker
         return "" if broker is None else _at("broker", lambda: scalars.text(broker, "broker"))
 

@@ -9,8 +9,9 @@ import strawberry
 from strawberry import ID, UNSET
 
 from app.api.inputs import AccountInput, TargetEntryInput, ToleranceBandInput, _at, _each, target_drafts
+from app.api.inputs_execution import ExecutionRulesInput
 from app.api.scalars import CurrencyCode, Duration, Percent
-from app.core import document_policy, scalars
+from app.core import document_policy, execution_rules, scalars
 from app.core.bands import Destination
 from app.core.drafts import AccountDraft, PortfolioDraft, check_accounts
 from app.core.errors import InvalidInput
@@ -28,9 +29,9 @@ class PriceAgeInput:
 
 @strawberry.input(
     description="Changes to a policy; absent fields stay as they are. Null ends portfolioBand, driftPrice, "
-    "maxTurnover, taxBudget and improvement, and is refused elsewhere."
+    "maxTurnover, taxBudget, improvement and priceMoveLimit, and is refused elsewhere."
 )
-class RebalancePolicyInput:
+class RebalancePolicyInput(ExecutionRulesInput):
     default_band: ToleranceBandInput | None = field(default=UNSET, description="Band of targets that give none.")
     warn_at: Percent | None = field(default=UNSET, description="Share of a band from which the status is WARNING.")
     alert_on_warning: bool | None = field(default=UNSET, description="True to open alerts at WARNING already.")
@@ -121,13 +122,16 @@ class RebalancePolicyInput:
             changes["max_price_age_s"] = {**policy.max_price_age_s, **ages}
         if "band_kept" in given:
             changes["band_kept"] = given["band_kept"].scaleb(-2)
-        for name in ("remind_after", "plan_lifetime", "cooldown"):
+        if "styles" in given:
+            styles = [(item.asset_class, item.style) for item in given["styles"]]
+            changes["styles"] = execution_rules.styles_of(styles)
+        for name in ("remind_after", "plan_lifetime", "cooldown", "twap_horizon", "twap_interval", "reprice_after"):
             if name in given:
                 changes[f"{name}_s"] = given[name]
         for name in ("alert_after", "recover_after"):
             if name in given and not 1 <= given[name] <= 1000:
                 raise InvalidInput(f"{_camel(name)} is {given[name]}; it must be from 1 to 1000", [_camel(name)])
-        return replace(policy, **changes)
+        return execution_rules.check(replace(policy, **changes))
 
     def apply_at(self, *path: str) -> Callable[[Policy], Policy]:
         """Return the change as a function, for when the policy is known; errors are put under `path`."""
@@ -150,6 +154,8 @@ _SAME = {
     "long_term_rate",
     *("objective", "tax_regime", "wash_rule", "crypto_washes", "loss_credit", "min_harvest_share", "max_turnover"),
     "improvement",
+    *("volatility_limit", "participation_limit", "collar_min", "collar_max", "reprices", "price_move_limit"),
+    "four_eyes",
 }
 _READ: Final[Mapping[str, Callable[[Any, str], object]]] = {
     "min_trade": scalars.money,
@@ -160,8 +166,9 @@ _READ: Final[Mapping[str, Callable[[Any, str], object]]] = {
     "tax_budget": scalars.money,
     "no_buy": lambda value, _: document_policy.read_symbols(value),
     "no_sell": lambda value, _: document_policy.read_symbols(value),
+    "collar_days": scalars.collar_days,
 }
-_ENDED_BY_NULL = {"portfolio_band", "drift_price", "max_turnover", "tax_budget", "improvement"}
+_ENDED_BY_NULL = {"portfolio_band", "drift_price", "max_turnover", "tax_budget", "improvement", "price_move_limit"}
 
 
 @strawberry.input(description="What a new portfolio is made of.")

@@ -11,7 +11,6 @@ from app.api.inputs import (
     AlertAcknowledgeInput,
     AlertSnoozeInput,
     HoldingsImportInput,
-    PlanCancelInput,
     PricesRecordInput,
     RebalanceProposeInput,
     TargetsSetInput,
@@ -23,8 +22,11 @@ from app.api.inputs import (
 from app.api.inputs_market import AssetUpsertInput, asset_of
 from app.api.inputs_portfolio import PortfolioCreateInput, PortfolioUpdateInput
 from app.api.mutations_broker import BrokerMutation
+from app.api.mutations_fills import FillsMutation
+from app.api.mutations_halt import HaltMutation
 from app.api.mutations_hook import HookMutation
 from app.api.mutations_past import PastMutation
+from app.api.mutations_plan import PlanMutation
 from app.api.types import Account, Asset
 from app.api.types_alert import DriftAlert, alert_of
 from app.api.types_drift import Drift
@@ -69,12 +71,6 @@ class RebalanceProposePayload:
     user_errors: list[UserError] = field(description=ERRORS)
 
 
-@strawberry.type(description="Result of cancelling a plan.")
-class PlanCancelPayload:
-    plan: RebalancePlan | None = field(description="The plan, CANCELLED; null when there are errors.")
-    user_errors: list[UserError] = field(description=ERRORS)
-
-
 @strawberry.type(description="Result of acknowledging an alert.")
 class AlertAcknowledgePayload:
     alert: DriftAlert | None = field(description="The alert; null when there are errors.")
@@ -106,7 +102,7 @@ class ScanStartPayload:
 
 
 @strawberry.type(description="What can be changed. Every mutation is scoped to the caller's own objects.")
-class Mutation(BrokerMutation, HookMutation, PastMutation):
+class Mutation(BrokerMutation, FillsMutation, HaltMutation, HookMutation, PastMutation, PlanMutation):
     @field(description="Create a portfolio, with accounts, holdings and targets: all of it or nothing.")
     async def portfolio_create(
         self,
@@ -196,20 +192,6 @@ class Mutation(BrokerMutation, HookMutation, PastMutation):
             return {"plan": plan_of(plan)}
 
         return await payload(RebalanceProposePayload, work())
-
-    @field(
-        description="Cancel a plan that is QUEUED or COMPUTING; the search for it is stopped. One that is cancelled "
-        "stays so; any other is an InvalidStateError."
-    )
-    async def plan_cancel(
-        self,
-        info: CallerInfo,
-        input: Annotated[PlanCancelInput, strawberry.argument(description="Which plan.")],
-    ) -> PlanCancelPayload:
-        async def work() -> dict[str, object]:
-            return {"plan": plan_of(await plans.cancel(await info.context.context(), input.plan_id))}
-
-        return await payload(PlanCancelPayload, work())
 
     @field(description="Mark an alert as seen: it is not told again until it escalates or ends.")
     async def alert_acknowledge(

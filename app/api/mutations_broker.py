@@ -41,8 +41,8 @@ class BrokerMutation:
         return await payload(BrokerUpsertPayload, work())
 
     @field(
-        description="Say whose fees are paid in an account. Plans of the portfolio that were made with others are "
-        "superseded."
+        description="Say whose fees are paid in an account, and who works its orders. Plans of the portfolio that "
+        "were made before are superseded."
     )
     async def account_update(
         self,
@@ -50,8 +50,12 @@ class BrokerMutation:
         input: Annotated[AccountUpdateInput, strawberry.argument(description="What to change.")],
     ) -> AccountUpdatePayload:
         async def work() -> dict[str, object]:
-            account, loaded = await portfolios.set_broker(
-                await info.context.context(), input.account_id, input.checked_broker(), input.expected_version
+            account, loaded = await portfolios.update_account(
+                await info.context.context(),
+                input.account_id,
+                broker=input.checked_broker(),
+                execution=input.execution,
+                expected=input.expected_version,
             )
             return {"account": Account.of(account), "portfolio": Portfolio.of(loaded)}
 

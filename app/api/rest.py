@@ -16,15 +16,16 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from strawberry.types import get_object_definition
 
-from app.actions import alerts, drift, drift_csv, plans, portfolios, targets
+from app.actions import alerts, approving, drift, drift_csv, plans, portfolios, recording, targets
 from app.actions.access import Unavailable
 from app.actions.live import Hub
 from app.api import edge
 from app.api.auth import Verifier
 from app.api.errors import HTTP_STATUS
 from app.api.graphql import ENDED_MESSAGE, Caller
-from app.api.inputs import MAX_ARRAY, NAME_MAX
+from app.api.inputs import MAX_ARRAY, NAME_MAX, NOTE_MAX
 from app.api.paging import PAGE_MAX
+from app.api.scalars import Duration
 from app.api.types_alert import DriftAlertEvent, alert_of
 from app.api.types_drift import Drift
 from app.api.types_history import DriftLogConnection
@@ -38,6 +39,7 @@ from app.core.errors import (
     InvalidInput,
     LimitExceeded,
     NotFound,
+    Required,
     SteelyardError,
     TargetsSum,
     Unauthenticated,
@@ -91,7 +93,10 @@ def routes(services: Services, verifier: Verifier, hub: Hub) -> list[Route]:
         route(f"{base}/drift/stream", get_drift_stream, "GET"),
         route(f"{base}/propose", post_propose, "POST"),
         route(f"{base}/plans/{{plan}}", get_plan, "GET"),
+        route(f"{base}/plans/{{plan}}/approve", post_approve, "POST"),
+        route(f"{base}/plans/{{plan}}/reject", post_reject, "POST"),
         route(f"{base}/plans/{{plan}}/cancel", post_cancel, "POST"),
+        route(f"{base}/plans/{{plan}}/fills.csv", post_fills, "POST"),
     ]
 
 
@@ -193,8 +198,7 @@ async def post_propose(request: Request, context: Context) -> Response:
 
     201 when it is made, 202 when a worker makes it.
     """
-    raw = await request.body()
-    body = Fields(edge.strict_json(raw) if raw else {})
+    body = await _fields(request)
     wanted = PlanRequest(
         body.take("scope", lambda value: scalars.member(PlanScope, value, "scope"), PlanScope.BREACHED_ONLY),
         body.take("cashFlow", lambda value: scalars.money(value, "cashFlow", signed=True), ZERO),
@@ -211,10 +215,11 @@ async def post_propose(request: Request, context: Context) -> Response:
         wait_s=_prefer_wait(request),
         key=request.headers.get("idempotency-key"),
     )
+    if dry_run:
+        return _json(plan_of(plan))
     pending = plan.status in (PlanStatus.QUEUED, PlanStatus.COMPUTING)
-    response = _json(plan_of(plan), 202 if pending else 200 if dry_run else 201)
-    if not dry_run:
-        response.headers["Location"] = f"/api/rebalancing/{portfolio_id}/plans/{plan.id}"
+    response = _stored(plan, 202 if pending else 201)
+    response.headers["Location"] = f"/api/rebalancing/{portfolio_id}/plans/{plan.id}"
     return response
 
 
@@ -226,14 +231,82 @@ def _names(body: Fields, name: str) -> tuple[str, ...]:
 
 
 async def get_plan(request: Request, context: Context) -> Response:
-    """Answer a plan, where POST propose says it is."""
-    return _json(plan_of(await _plan(request, context)))
+    """Answer a plan, where POST propose says it is; its ETag is what approving it takes."""
+    return _stored(await _plan(request, context))
+
+
+async def post_approve(request: Request, context: Context) -> Response:
+    """Approve a plan: {"excludeTradeIds": [...]}. If-Match carries the version that was looked at, and is required.
+
+    So is Idempotency-Key: a repeat is answered as the first time. 412 when the plan is at another version.
+    """
+    body = await _fields(request)
+    exclude = _names(body, "excludeTradeIds")
+    body.end()
+    plan, expected = await _plan(request, context), _if_match(request)
+    if expected is None:
+        detail = f'approving needs If-Match with the version that was looked at, such as "v{plan.version}" of the ETag'
+        return _problem(request, 428, "REQUIRED", detail, {"path": ["If-Match"]})
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        raise Required("approving needs a key, any text that is unique to this request", ["Idempotency-Key"])
+    try:
+        return _stored(await approving.approve(context, plan.id, expected=expected, exclude=exclude, key=key))
+    except VersionConflict as error:
+        return _problem(request, 412, error.code, error.message, {})
+
+
+async def post_reject(request: Request, context: Context) -> Response:
+    """Reject a plan: {"reason"}. With If-Match only at that version, 412 at another."""
+    reason, expected = await _reason(request), _if_match(request)
+    plan = await _plan(request, context)
+    try:
+        return _stored(await approving.reject(context, plan.id, reason, expected))
+    except VersionConflict as error:
+        return _problem(request, 412, error.code, error.message, {})
 
 
 async def post_cancel(request: Request, context: Context) -> Response:
-    """Cancel a plan that waits or is being made."""
+    """Cancel a plan that waits, is being made, approved or executed: {"reason"}. 202 while its orders are cancelled."""
+    reason = await _reason(request)
     plan = await _plan(request, context)
-    return _json(plan_of(await plans.cancel(context, plan.id)))
+    cancelled = await approving.cancel(context, plan.id, reason)
+    return _stored(cancelled, 202 if cancelled.status is PlanStatus.EXECUTING else 200)
+
+
+async def _reason(request: Request) -> str:
+    body = await _fields(request)
+    reason = body.maybe("reason", lambda value: scalars.text(value, "reason", longest=NOTE_MAX))
+    body.end()
+    return reason or ""
+
+
+async def _fields(request: Request) -> Fields:
+    """Return the fields of a body that may be left out."""
+    raw = await request.body()
+    return Fields(edge.strict_json(raw) if raw else {})
+
+
+def _stored(plan: plans.StoredPlan, status: int = 200) -> Response:
+    response = _json(plan_of(plan), status)
+    response.headers["ETag"] = f'"v{plan.version}"'
+    return response
+
+
+async def post_fills(request: Request, context: Context) -> Response:
+    """Record fills of orders worked by hand, as CSV: order,fill_id,quantity,price[,fee][,filled_at][,done].
+
+    Needs an Idempotency-Key: facts cannot be taken back.
+    """
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        raise Required("Idempotency-Key is missing; send any text unique to this request", ["Idempotency-Key"])
+    try:
+        text = (await request.body()).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"the body is not UTF-8 text: byte {error.start} is wrong") from None
+    plan = await _plan(request, context)
+    return _json(plan_of(await recording.record(context, plan.id, recording.parse_csv(text), key)))
 
 
 async def _plan(request: Request, context: Context) -> plans.StoredPlan:
@@ -262,6 +335,8 @@ def as_json(value: object) -> Any:
         return scalars.write_instant(value)
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, Duration):
+        return scalars.write_duration(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, list):

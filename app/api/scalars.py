@@ -16,7 +16,10 @@ from app.core.money import MONEY_LIMIT, PERCENT_PLACES, PRICE_PLACES, ZERO, pars
 
 Percent = NewType("Percent", Decimal)
 CurrencyCode = NewType("CurrencyCode", str)
-Duration = NewType("Duration", int)
+
+
+class Duration(int):
+    """Seconds; a class, so that an answer can tell them from other numbers."""
 
 
 def _guarded(read: Callable[[object], Any]) -> Callable[[object], Any]:

@@ -15,6 +15,7 @@ from app.api.mutations import Mutation
 from app.api.queries import Query
 from app.api.scalars import SCALARS
 from app.api.subscriptions import Subscription
+from app.api.types_execution import STRATEGIES
 
 
 class Schema(strawberry.Schema):
@@ -36,7 +37,7 @@ def make_schema(*, introspection: bool = True) -> Schema:
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        types=list(errors.USER_ERROR_TYPES),
+        types=[*errors.USER_ERROR_TYPES, *STRATEGIES],
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),
         execution_context_class=EventExecutor,
         extensions=[PublicErrors, *limits.extensions(introspection=introspection)],

@@ -41,7 +41,9 @@ class Subscription:
             info.context.check_token()
             yield DriftAlertEvent(cursor=event.cursor, kind=event.kind, alert=alert_of(event.alert))
 
-    @strawberry.subscription(description="A plan: as it is now, then every change until it is made, or for ever gone.")
+    @strawberry.subscription(
+        description="A plan: as it is now, then every change of it and its orders until it is over."
+    )
     async def plan_updated(
         self, info: CallerInfo, plan_id: Annotated[ID, strawberry.argument(description="Global id of the plan.")]
     ) -> AsyncIterator[RebalancePlan]:

@@ -10,6 +10,7 @@ from strawberry import ID
 
 from app.api.scalars import CurrencyCode, Duration, Percent
 from app.api.types_costs import Broker, CostSchedule, Liquidity
+from app.api.types_rules import ExecutionRules, rules_of
 from app.core import bands, ids, lots
 from app.core import portfolio as core
 from app.core.bands import Band, BandKind, Destination, Side, Worked
@@ -17,7 +18,7 @@ from app.core.drift import Snapshot
 from app.core.lots import GainTerm
 from app.core.money import HUNDRED, QUANTITY_PLACES, exactly, quotient
 from app.core.policy import DAY_S, LotMethod, Objective, Policy, TaxRegime, WashRule
-from app.core.portfolio import AccountKind, AssetClass, Holding, Valuation
+from app.core.portfolio import AccountKind, AssetClass, BrokerKind, Holding, Valuation
 from app.core.stats import Volatility
 from app.core.targets import Target as CoreTarget
 
@@ -112,6 +113,7 @@ class Account(Node):
         description="Day from which its purchases and sales are all recorded; null when nobody said."
     )
     broker: str | None = field(description="Broker whose fees are paid in it, by name; null when none is named.")
+    execution: BrokerKind = field(description="Who works its orders.")
 
     @classmethod
     def of(cls, account: core.Account) -> "Account":
@@ -123,6 +125,7 @@ class Account(Node):
             cash=cash,
             history_from=account.history_from,
             broker=account.broker or None,
+            execution=account.execution,
         )
 
 
@@ -295,7 +298,7 @@ class PriceAge:
 
 
 @strawberry.type(description="How a portfolio is watched and rebalanced. All money is in the base currency.")
-class RebalancePolicy:
+class RebalancePolicy(ExecutionRules):
     default_band: ToleranceBand = field(description="Band of targets that give none.")
     warn_at: Percent = field(description="Share of a band from which the status is WARNING.")
     alert_on_warning: bool = field(description="True to open alerts at WARNING already.")
@@ -387,4 +390,5 @@ class RebalancePolicy:
             improvement=percent_or_none(policy.improvement),
             no_buy=list(policy.no_buy),
             no_sell=list(policy.no_sell),
+            **rules_of(policy),
         )

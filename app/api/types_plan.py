@@ -11,12 +11,16 @@ from app.actions.plans import Progress, StoredPlan
 from app.api.scalars import Percent
 from app.api.types import Money, Node, PageInfo, money, percent_or_none
 from app.api.types_drift import Drift
+from app.api.types_execution import ExecutionStrategy, strategy_of
+from app.api.types_order import Order, order_of
+from app.api.types_outcome import PlanOutcome, TaxEffect, outcome_of, tax_of
 from app.core.costs import TradeCosts as CoreCosts
 from app.core.lots import GainTerm
 from app.core.lots import LotSale as CoreSale
 from app.core.optimize.allocate import PlanScope
-from app.core.plan import Plan, PlanStatus, Proof, ProofStatus, TradeReason
 from app.core.plan import PlannedTrade as CoreTrade
+from app.core.plan import PlanStatus, Proof, ProofStatus, TradeReason
+from app.core.plan import PlanSummary as CoreSummary
 from app.core.plan import WaitAdvice as CoreAdvice
 from app.core.trades import Skip, SkipReason, TradeSide
 
@@ -33,23 +37,6 @@ class TradeCosts:
     total: Money = field(description="Sum of the above.")
 
 
-@strawberry.type(
-    description="Expected tax of the sales in taxable accounts, in the base currency. Gains are before wash sales, the "
-    "tax is after; what of the past is not known is said in the warnings. An estimate, not tax advice."
-)
-class TaxEffect:
-    short_term_gain: Money = field(description="Short-term gains less short-term losses.")
-    long_term_gain: Money = field(description="Long-term gains less long-term losses.")
-    losses_harvested: Money = field(description="Losses that are realised, as a positive amount.")
-    wash_sale_disallowed: Money = field(
-        description="Part of those losses that purchases of the last 30 days disallow, as a positive amount."
-    )
-    forfeited: Money = field(
-        description="Losses of the last 30 days that the plan's purchases wash, as a positive amount."
-    )
-    estimated_tax: Money = field(description="Tax at the policy's rates; negative is a saving.")
-
-
 @strawberry.type(description="Totals of a plan, in the base currency.")
 class PlanSummary:
     trades: int = field(description="Number of trades.")
@@ -61,7 +48,8 @@ class PlanSummary:
     net_cash: Money = field(description="Change of cash by the trades, costs included.")
     saved_against_naive: Money | None = field(
         description="What the plan costs less, in costs and tax, than selling what is overweight by highest cost and "
-        "buying straight to the targets; negative where it costs more, null where that cannot be done."
+        "buying straight to the targets; negative where it costs more, null where that cannot be done or "
+        "trades were left out."
     )
 
 
@@ -92,6 +80,10 @@ class PlannedTrade(Node):
     lots: list[LotSale] = field(description="Lots that are sold; empty for purchases.")
     reason: TradeReason = field(description="Main reason.")
     explanation: str = field(description="Explanation in one sentence.")
+    approved: bool = field(description="False when it was left out as the plan was approved; true before.")
+    execution: ExecutionStrategy | None = field(
+        description="How it is worked; null in plans that were made before this was chosen."
+    )
 
 
 @strawberry.type(description="Trade that was considered and left out.")
@@ -157,7 +149,7 @@ class RebalancePlan(Node):
     method: str = field(description="Method and version of planning, which the digest of its inputs pins.")
     optimal: bool = field(description="True when it is proven that no plan is better by more than the gap that counts.")
     proof: PlanProof | None = field(
-        description="How good the plan is; null until it is made, and of plans made without a proof."
+        description="How good the plan is as it was proposed; null until it is made, and of plans made without a proof."
     )
     requested_by: str = field(description="Who asked for it: the owner's subject, or the tool that acts for it.")
     created_at: datetime = field(description="When it was asked for.")
@@ -167,8 +159,10 @@ class RebalancePlan(Node):
     prices_at: datetime | None = field(description="Time of the oldest price it was made from.")
     inputs_digest: str | None = field(description="Digest of all inputs, to compare plans; null until it is made.")
     before: Drift | None = field(description="Drift before the plan; null until it is made.")
-    after: Drift | None = field(description="Drift that is expected after the plan; null until it is made.")
-    summary: PlanSummary | None = field(description="Totals; null until it is made.")
+    after: Drift | None = field(
+        description="Drift that is expected after the plan, without trades that were left out; null until it is made."
+    )
+    summary: PlanSummary | None = field(description="Totals, without trades that were left out; null until it is made.")
     trades: list[PlannedTrade] = field(description="Trades in the order they should be placed.")
     skipped: list[SkippedTrade] = field(description="Trades that were considered and left out, with the reason.")
     advice: list[WaitAdvice] = field(description="Lots that are worth waiting for.")
@@ -176,7 +170,20 @@ class RebalancePlan(Node):
     progress: PlanProgress | None = field(
         description="How far it is while a worker makes it; null before, and for plans that were made at once."
     )
+    outcome: PlanOutcome | None = field(
+        description="What became of it against the plan; null until it is COMPLETED, PARTIAL or was cancelled while it "
+        "was executed."
+    )
     error: str | None = field(description="Why it failed.")
+    approved_by: str | None = field(description="Who approved it: the owner's subject, or the tool that acts for it.")
+    approved_at: datetime | None = field(description="When it was approved.")
+    reason: str | None = field(description="Why it was rejected, cancelled or expired; null when nothing was said.")
+    cancel_asked_at: datetime | None = field(
+        description="When somebody asked to cancel it while it was executed; null while nobody has."
+    )
+    orders: list[Order] = field(
+        description="Orders that work its trades, by trade and slice; empty until it is executed."
+    )
 
 
 @strawberry.type(description="Page of plans, newest first.")
@@ -187,7 +194,7 @@ class RebalancePlanConnection:
 
 def plan_of(stored: StoredPlan) -> RebalancePlan:
     """Return a plan as the schema shows it."""
-    plan = stored.plan
+    plan, rest = stored.plan, stored.rest
     currency = stored.base_currency
     trades = zip(stored.trade_ids, plan.trades, strict=True) if plan else ()
     return RebalancePlan(
@@ -212,14 +219,22 @@ def plan_of(stored: StoredPlan) -> RebalancePlan:
         prices_at=plan.before.valuation.prices_at if plan else None,
         inputs_digest=stored.inputs_digest,
         before=Drift.of(plan.before) if plan else None,
-        after=Drift.of(plan.after) if plan else None,
-        summary=_summary(plan, currency) if plan else None,
+        after=Drift.of(rest.after if rest else plan.after) if plan else None,
+        summary=_summary(rest.summary if rest else plan.summary, len(plan.trades) - len(stored.left_out), currency)
+        if plan
+        else None,
         trades=[_trade(place, trade_id, one, stored) for place, (trade_id, one) in enumerate(trades, start=1)],
         skipped=[_skipped(skip, currency) for skip in plan.skipped] if plan else [],
         advice=[_advice(one, currency) for one in plan.advice] if plan else [],
         warnings=list(plan.warnings) if plan else [],
         progress=_progress(stored.progress) if stored.progress else None,
+        outcome=outcome_of(stored.outcome, stored) if stored.outcome else None,
         error=stored.error.message if stored.error else None,
+        approved_by=stored.approved_by,
+        approved_at=stored.approved_at,
+        reason=stored.reason,
+        cancel_asked_at=stored.cancel_asked_at,
+        orders=[order_of(order, dict(enumerate(stored.trade_ids, 1))) for order in stored.orders],
     )
 
 
@@ -227,22 +242,14 @@ def _progress(progress: Progress) -> PlanProgress:
     return PlanProgress(nodes=min(progress.nodes, INT_MAX), gap=progress.gap)
 
 
-def _summary(plan: Plan, currency: str) -> PlanSummary:
-    found = plan.summary
+def _summary(found: CoreSummary, trades: int, currency: str) -> PlanSummary:
     return PlanSummary(
-        trades=len(plan.trades),
+        trades=trades,
         bought=money(found.bought, currency),
         sold=money(found.sold, currency),
         turnover=percent_or_none(found.turnover),
         costs=_costs(CoreCosts(found.fees, found.spread, found.impact), currency),
-        tax=TaxEffect(
-            short_term_gain=money(found.tax.short_term_gain, currency),
-            long_term_gain=money(found.tax.long_term_gain, currency),
-            losses_harvested=money(found.tax.losses, currency),
-            wash_sale_disallowed=money(found.tax.disallowed, currency),
-            forfeited=money(found.tax.forfeited, currency),
-            estimated_tax=money(found.tax.estimated_tax, currency),
-        ),
+        tax=tax_of(found.tax, currency),
         net_cash=money(found.net_cash, currency),
         saved_against_naive=None if found.saved is None else money(found.saved, currency),
     )
@@ -296,6 +303,8 @@ def _trade(sequence: int, trade_id: str, planned: CoreTrade, stored: StoredPlan)
         lots=[_sale(sale, currency) for sale in trade.sales],
         reason=planned.reason,
         explanation=planned.explanation,
+        approved=trade_id not in stored.left_out,
+        execution=strategy_of(trade, planned.execution) if planned.execution else None,
     )
 
 

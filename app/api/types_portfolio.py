@@ -8,6 +8,7 @@ import strawberry
 from strawberry import ID, Info, Private
 
 from app.actions import alerts as alert_actions
+from app.actions import audit
 from app.actions import drift as drift_actions
 from app.actions import health as health_actions
 from app.actions import plans as plan_actions
@@ -31,6 +32,7 @@ from app.api.types import (
     money,
 )
 from app.api.types_alert import DriftAlertConnection, alert_of
+from app.api.types_audit import AuditTrail, HistoryLineConnection
 from app.api.types_drift import Drift
 from app.api.types_history import DriftLogConnection, PortfolioHealth
 from app.api.types_plan import RebalancePlanConnection, plan_of
@@ -96,6 +98,7 @@ class Portfolio(Node):
     )
     created_at: datetime = field(description="When it was created.")
     updated_at: datetime = field(description="When it last changed.")
+    halted_at: datetime | None = field(description="Since when its owner lets no order be sent; null while they are.")
 
     @classmethod
     def of(cls, loaded: Loaded) -> "Portfolio":
@@ -109,6 +112,7 @@ class Portfolio(Node):
             version=head.version,
             created_at=head.created_at,
             updated_at=head.updated_at,
+            halted_at=head.halted_at,
         )
 
     @cached_property
@@ -234,6 +238,15 @@ class Portfolio(Node):
         context = await info.context.context()
         page = await plan_actions.page(context, self.id, page_size(first), after, statuses=statuses)
         return RebalancePlanConnection(nodes=[plan_of(plan) for plan in page.items], page_info=page_info(page))
+
+    @field(description="What happened to it, newest first: every change, who made it, before and after.")
+    async def history(self, info: CallerInfo, first: First = 20, after: After = None) -> HistoryLineConnection:
+        context = await info.context.context()
+        return HistoryLineConnection.of(await audit.history(context, self.loaded, page_size(first), after))
+
+    @field(description="Whether its history is whole; all of it is gone through.")
+    async def audit_trail(self, info: CallerInfo) -> AuditTrail:
+        return AuditTrail.of(await audit.check(await info.context.context(), self.loaded))
 
 
 @strawberry.type(description="Page of portfolios, oldest first.")

@@ -11,12 +11,14 @@ SCAN_TICK = "scan_tick"
 SCAN_CHUNK = "scan_chunk"
 PRICES_TICK = "prices_tick"
 PLAN_COMPUTE = "plan_compute"
+PLAN_EXECUTE = "plan_execute"
 
 QUEUE_OF = {
     SCAN_TICK: LIGHT,
     SCAN_CHUNK: LIGHT,
     PRICES_TICK: LIGHT,
     PLAN_COMPUTE: HEAVY,
+    PLAN_EXECUTE: LIGHT,
 }
 
 # orjson would write dates and dataclasses by itself; a job names rows by id, so they are refused like all else.

@@ -8,6 +8,7 @@ from typing import Final
 from app.core.drift import DriftStatus, Entry, Report
 from app.core.money import HUNDRED, plain, quotient, round_half_even
 from app.core.portfolio import PortfolioStatus
+from app.core.reconcile import Difference
 
 SYMBOLS_MAX: Final = 10
 SENTENCE_MONEY_PLACES: Final = 2
@@ -23,6 +24,8 @@ PAUSED: Final = {
 }
 PLAN_OVER: Final = {
     "EXPIRED": "The plan has expired; its prices are too old to act on.",
+    "APPROVED": "The plan is approved; its orders come next.",
+    "REJECTED": "The plan is rejected.",
     "SUPERSEDED": "The plan is superseded: targets, holdings or policy changed, or a newer plan was made.",
 }
 
@@ -87,6 +90,44 @@ def of_plan(trades: int, until: datetime) -> str:
     """Say what is ready, and how long it is good."""
     count = "one trade" if trades == 1 else f"{trades} trades"
     return f"A plan of {count} is ready to be looked at; it may be approved until {instant(until)}."
+
+
+def of_books(account: str, differences: Sequence[Difference]) -> str:
+    """Say in what a broker and the books differ, and what to do."""
+    told = [f"{one.symbol} {plain(one.theirs)} there, {plain(one.ours)} here" for one in differences]
+    more = f"; and {len(told) - SYMBOLS_MAX} more" if len(told) > SYMBOLS_MAX else ""
+    return (
+        f"The broker of the account {account} holds other units than the books: {'; '.join(told[:SYMBOLS_MAX])}{more}. "
+        "See what was traded there without us, and import the holdings."
+    )
+
+
+def of_books_agree(account: str) -> str:
+    """Say that a broker and the books agree again."""
+    return f"The broker of the account {account} holds what the books say again."
+
+
+def of_books_moved(account: str) -> str:
+    """Say that another works the orders of an account now, so that what its broker held is no longer asked."""
+    return f"Another works the orders of the account {account} now; what its broker before held is not asked any more."
+
+
+def of_move(symbol: str, then: Decimal, now: Decimal, percent: Decimal, limit: Decimal) -> str:
+    """Say which price moved beyond what the policy allows, so that a plan is no longer good."""
+    return (
+        f"The plan has expired: {symbol} moved from {plain(then)} to {plain(now)}, by {plain(percent)} %; the policy "
+        f"allows {plain(limit)} %."
+    )
+
+
+def of_unknown(order: str, why: str) -> str:
+    """Say of which order it is not known what became of it, why, and what follows."""
+    return f"How order {order} stands is not known: {why}. Nothing more of its trade is sent until its broker says."
+
+
+def of_known(order: str) -> str:
+    """Say that it is known again how an order stands."""
+    return f"How order {order} stands is known again."
 
 
 def instant(at: datetime) -> str:

@@ -45,6 +45,8 @@ class AlertKind(Enum):
     UNTARGETED = "UNTARGETED"
     DATA_STALE = "DATA_STALE"
     PLAN_READY = "PLAN_READY"
+    BOOKS_DIFFER = "BOOKS_DIFFER"
+    ORDER_UNKNOWN = "ORDER_UNKNOWN"
 
 
 class AlertSeverity(Enum):

@@ -165,6 +165,7 @@ def snapshot_from(draft: PortfolioDraft, names: Mapping[str, Asset], market: Mar
                 *(account.name, account.name, account.kind, account.cash, held),
                 history_from=account.history_from,
                 broker=account.broker,
+                execution=account.execution,
             )
         )
     portfolio = Portfolio(draft.name, draft.name, draft.base_currency, tuple(accounts))

@@ -24,16 +24,21 @@ def check(
     task: Task, rules: Levies, trades: Sequence[Trade], cash: Mapping[str, Decimal], paid: Mapping[str, Decimal]
 ) -> None:
     """Assert that trades keep every promise; `cash` is what they claim to leave, `paid` what accounts pay out."""
-    faults = [
+    faults = [*_cash_faults(task, trades, cash, paid), *faults_of(task, rules, trades)]
+    assert not faults, "; ".join(faults)
+
+
+@exactly
+def faults_of(task: Task, rules: Levies, trades: Sequence[Trade]) -> list[str]:
+    """Return what trades break of the promises about lots, sides, sizes, restrictions, wash sales and limits."""
+    return [
         *_lot_faults(task, trades),
-        *_cash_faults(task, trades, cash, paid),
         *_side_faults(task, trades),
         *_size_faults(task, trades),
         *_restriction_faults(task, trades),
         *_wash_faults(task, rules, trades),
         *_limit_faults(task, rules, trades),
     ]
-    assert not faults, "; ".join(faults)
 
 
 def _lot_faults(task: Task, trades: Sequence[Trade]) -> Iterator[str]:
@@ -61,13 +66,15 @@ def _cash_faults(
     left = {key: amount - paid.get(key, ZERO) for key, amount in task.cash.items()}
     if task.request.cash_flow > ZERO:
         left[next(iter(left))] += task.request.cash_flow
+    # An account that fills have overdrawn may stay so, where nothing can be sold; it must not come to owe more.
+    least = {key: min(ZERO, amount) for key, amount in left.items()}
     for trade in trades:
         costs = cost_of(task.costs_of(trade.account_id, trade.asset), trade.value)
         if costs != trade.costs or trade.value != trade.quantity * task.quotes[trade.asset.id].unit:
             yield f"value or costs of {trade.asset.symbol} are wrong"
         left[trade.account_id] += (trade.value if trade.side is TradeSide.SELL else -trade.value) - costs.total
     for key, amount in left.items():
-        if amount < ZERO:
+        if amount < least[key]:
             yield f"account {key} is overdrawn by {-amount}"
         if amount != cash[key]:
             yield f"account {key} is left with {amount}, not {cash[key]}"

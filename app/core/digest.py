@@ -6,6 +6,7 @@ from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
+from typing import Any, get_args, get_type_hints
 
 from app.core.money import plain
 from app.core.stats import Closes
@@ -40,3 +41,23 @@ def canonical(value: object) -> str:
 def digest(value: object) -> str:
     """Return the sha256 of the canonical text, in hexadecimal."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def shape(kind: Any) -> str:
+    """Return the sha256 of the names of a class, of its fields, and of all classes that these may hold.
+
+    Beside the content it is what digests rest on: one that was made of another shape cannot be compared.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+
+    def collect(part: Any) -> None:
+        if not is_dataclass(part):
+            for inner in get_args(part):
+                collect(inner)
+        elif (name := getattr(part, "__name__", "")) not in found:
+            found[name] = tuple(field.name for field in fields(part))
+            for hint in get_type_hints(part).values():
+                collect(hint)
+
+    collect(kind)
+    return digest(found)

@@ -10,7 +10,7 @@
                   "fees": [{"assetClass", "fixed", "rate", "minimum", "cap", "tiers": [...]}]}],
      "portfolio": {"name", "baseCurrency", "policy": {...},
                    "accounts": [{"name", "kind", "cash", "balances": [{"amount", "currency"}], "historyFrom",
-                                 "broker",
+                                 "broker", "execution",
                                  "lots": [{"symbol", "quantity", "unitCost", "acquiredOn"}]}],
                    "targets": [{"key", "percent", "assets": [...], "assetClass", "band": {...}}]},
      "transactions": [{"date", "account", "side", "symbol", "quantity", "price", "fees"}]}
@@ -41,7 +41,7 @@ from app.core.errors import Duplicate, InvalidInput, SteelyardError
 from app.core.fields import Fields, read_bool
 from app.core.money import ZERO
 from app.core.policy import Policy
-from app.core.portfolio import AccountKind, Asset, AssetClass, Broker, Price
+from app.core.portfolio import AccountKind, Asset, AssetClass, Broker, BrokerKind, Price
 from app.core.targets import TargetDraft
 from app.core.trades import TradeSide
 
@@ -153,8 +153,9 @@ def _account(item: object, base_currency: str) -> AccountDraft:
     lots = fields.each("lots", read_lot) or ()
     history_from = fields.maybe("historyFrom", lambda value: scalars.day(value, "historyFrom"))
     broker = fields.take("broker", lambda value: scalars.text(value, "broker"), "")
+    execution = fields.take("execution", lambda v: scalars.member(BrokerKind, v, "execution"), BrokerKind.MANUAL)
     fields.end()
-    return AccountDraft(name, kind, cash, lots, history_from, broker)
+    return AccountDraft(name, kind, cash, lots, history_from, broker, execution)
 
 
 def _balance(item: object) -> tuple[str, Decimal]:

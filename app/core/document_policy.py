@@ -4,7 +4,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Final, TypeVar
 
-from app.core import scalars
+from app.core import execution_rules, scalars
 from app.core.document_bands import read_band
 from app.core.errors import Duplicate, InvalidInput, LimitExceeded, SteelyardError
 from app.core.fields import Fields, read_bool
@@ -71,9 +71,10 @@ def read_policy(item: object) -> Policy:
         improvement=fields.maybe("improvement", lambda value: scalars.percent(value, "improvement")),
         no_buy=fields.take("noBuy", read_symbols, default.no_buy),
         no_sell=fields.take("noSell", read_symbols, default.no_sell),
+        **execution_rules.read(fields),
     )
     fields.end()
-    return policy
+    return execution_rules.check(policy)
 
 
 def read_symbols(item: object) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from app.core import scalars
 from app.core.errors import Duplicate, InvalidInput, LimitExceeded
 from app.core.money import MONEY_LIMIT, MONEY_PLACES, PRICE_LIMIT, ROUNDED, exactly, plain, round_half_even
 from app.core.policy import Policy
-from app.core.portfolio import AccountKind, Asset
+from app.core.portfolio import AccountKind, Asset, BrokerKind
 from app.core.targets import TargetDraft
 from app.core.trades import TradeSide
 
@@ -33,7 +33,7 @@ class LotDraft:
 class AccountDraft:
     """An account to create, with cash by currency; its purchases and sales are all known from `history_from`.
 
-    `broker` is a name, or empty.
+    `broker` is a name, or empty; `execution` is who works its orders.
     """
 
     name: str
@@ -42,6 +42,7 @@ class AccountDraft:
     lots: tuple[LotDraft, ...] = ()
     history_from: date | None = None
     broker: str = ""
+    execution: BrokerKind = BrokerKind.MANUAL
 
 
 @dataclass(frozen=True, slots=True)

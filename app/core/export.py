@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from app.core import execution_rules
 from app.core.bands import Band, BandKind, Destination, Side
 from app.core.costs import FREE, Liquidity, Tier
 from app.core.document import VERSION
@@ -10,7 +11,7 @@ from app.core.drafts import TransactionDraft, names_of
 from app.core.drift import Entry, Report, Snapshot
 from app.core.money import HUNDRED, QUANTITY_PLACES, plain, quotient, round_half_even
 from app.core.policy import MAX_PRICE_AGE_S, Policy
-from app.core.portfolio import Account, Asset, Broker, Price
+from app.core.portfolio import Account, Asset, Broker, BrokerKind, Price
 from app.core.scalars import write_duration, write_instant
 from app.core.targets import Target
 
@@ -117,6 +118,8 @@ def _account(account: Account, base_currency: str, names: Mapping[str, str]) -> 
         item["historyFrom"] = account.history_from.isoformat()
     if account.broker:
         item["broker"] = account.broker
+    if account.execution is not BrokerKind.MANUAL:
+        item["execution"] = account.execution.value
     item["lots"] = [
         {
             "symbol": names[lot.asset_id],
@@ -182,7 +185,7 @@ def _policy(policy: Policy) -> dict[str, Any]:
         "autoPropose": policy.auto_propose,
         "cooldown": write_duration(policy.cooldown_s),
     }
-    item |= _planning(policy)
+    item |= _planning(policy) | execution_rules.write(policy)
     if policy.portfolio_band is not None:
         item["portfolioBand"] = plain(policy.portfolio_band)
     if policy.band_kept or policy.destination is Destination.SHARE:

@@ -4,12 +4,15 @@ from decimal import Decimal
 from typing import Any
 
 from app.core.costs import TradeCosts
+from app.core.execution import slices_of
 from app.core.export import MONEY_SHOWN, render_drift
 from app.core.lots import LotSale
 from app.core.money import plain, round_half_even
+from app.core.order_values import Execution, OrderStyle
 from app.core.plan import Plan, PlannedTrade, PlanSummary, WaitAdvice
 from app.core.portfolio import Portfolio
-from app.core.trades import Skip
+from app.core.scalars import write_duration, write_instant
+from app.core.trades import Skip, Trade
 
 
 def render_plan(plan: Plan, portfolio: Portfolio) -> dict[str, Any]:
@@ -60,7 +63,25 @@ def _trade(planned: PlannedTrade, accounts: dict[str, str]) -> dict[str, Any]:
         "lots": [_sale(sale) for sale in trade.sales],
         "reason": planned.reason.value,
         "explanation": planned.explanation,
+        "execution": None if planned.execution is None else _execution(trade, planned.execution),
     }
+
+
+def _execution(trade: Trade, execution: Execution) -> dict[str, Any]:
+    """Write how a trade is worked: the fields of the API's type for its style."""
+    opens = execution.not_before
+    shared = {
+        "style": execution.style.value,
+        "rationale": execution.why,
+        "notBefore": None if opens is None else write_instant(opens),
+    }
+    if execution.limit is not None:
+        return shared | {"limitPrice": plain(execution.limit)}
+    if execution.style is not OrderStyle.TWAP:
+        return shared
+    first, *others = slices_of(trade.quantity, execution, trade.asset, trade.price.value)
+    duration = write_duration(len(others) * execution.interval_s)
+    return shared | {"duration": duration, "slices": 1 + len(others), "sliceQuantity": plain(first)}
 
 
 def _costs(costs: TradeCosts) -> dict[str, str]:

@@ -32,6 +32,13 @@ class Fields:
         value = self.left.pop(name, None)
         return None if value is None else self._read(name, value, read)
 
+    def ended(self, name: str, read: Callable[[object], T], default: T) -> T | None:
+        """Read a field that an explicit null ends; only when absent it has its default."""
+        if name in self.left and self.left[name] is None:
+            del self.left[name]
+            return None
+        return self.take(name, read, default)
+
     def each(self, name: str, read: Callable[[object], T]) -> tuple[T, ...] | None:
         """Read a list field, item by item."""
         items = self.left.pop(name, None)

@@ -26,6 +26,9 @@ SCAN: Final = "sc"
 WEBHOOK: Final = "wh"
 EMAIL: Final = "em"
 DELIVERY: Final = "dl"
+ORDER: Final = "or"
+FILL: Final = "fl"
+SALE: Final = "sa"
 
 
 def encode(prefix: str, uuid: UUID) -> str:

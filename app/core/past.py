@@ -1,6 +1,7 @@
 """What a taxpayer group did, as it is told: purchases and sales, and lots that are open. A ledger makes facts of it.
 
 Past ── Told (a purchase or sale, in its asset's currency)
+   ├─── BookedSale (a part of a lot that a fill sold: its basis is known)
    └─── Held (an open lot that was acquired of late, whoever told of it)
 """
 
@@ -8,12 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 from app.core import tax_facts
 from app.core.drift import Snapshot
 from app.core.errors import InvalidInput
-from app.core.ledger import Event
+from app.core.ledger import Event, Sale, WashState
 from app.core.money import ROUNDED, ZERO
 from app.core.portfolio import Account, AccountKind, Asset, AssetClass, Market, Rates
 from app.core.tax import TaxFacts
@@ -26,7 +28,10 @@ FIRST_DAY: Final = date(1900, 1, 1)  # of a trade: a day before it is a slip of 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One purchase or sale: price and fees in the asset's currency. `account` tells accounts apart."""
+    """One purchase or sale: price and fees in the asset's currency. `account` tells accounts apart.
+
+    `washed` are units of its loss that purchases booked since have washed; `row` is where it is stored.
+    """
 
     day: date
     account: str
@@ -36,6 +41,30 @@ class Told:
     quantity: Decimal
     price: Decimal
     fees: Decimal = ZERO
+    washed: Decimal = ZERO
+    row: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BookedSale:
+    """Part of a lot that a fill sold, money in `currency`; `unwashed` units of its loss nothing has replaced yet.
+
+    `disallowed` is what of its loss is, `permanent` what of that no basis took up.
+    """
+
+    day: date
+    account: str
+    kind: AccountKind
+    asset: Asset
+    currency: str
+    acquired_on: date
+    holding_from: date
+    quantity: Decimal
+    proceeds: Decimal
+    basis: Decimal
+    unwashed: Decimal = ZERO
+    disallowed: Decimal = ZERO
+    permanent: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +76,7 @@ class Held:
     asset: Asset
     quantity: Decimal
     acquired_on: date
+    replaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +86,7 @@ class Past:
     told: tuple[Told, ...] = ()
     held: tuple[Held, ...] = ()
     known_from: date | None = None
+    booked: tuple[BookedSale, ...] = ()
 
 
 NO_PAST: Final = Past()
@@ -100,19 +131,22 @@ def with_facts(snapshot: Snapshot, past: Past) -> Snapshot:
 
 def _facts(snapshot: Snapshot, past: Past) -> TaxFacts:
     rates = Rates(snapshot.market, snapshot.portfolio.base_currency)
-    events = [_event(place, told, rates) for place, told in enumerate(past.told)]
-    known = [event for event in events if event]
+    events = [event_of(place, told, rates) for place, told in enumerate(past.told)]
+    sales = [_sale_of(sale, rates) for sale in past.booked]
     return tax_facts.facts(
-        known,
+        [event for event in events if event],
         snapshot.as_of.date(),
         snapshot.policy,
         held=[_held(lot) for lot in past.held],
         exempt=_exempt(snapshot, past),
-        known_from=past.known_from if len(known) == len(events) else None,
+        booked=[sale for sale in sales if sale],
+        washed={place: told.washed for place, told in enumerate(past.told) if told.washed},
+        known_from=past.known_from if all(events) and all(sales) else None,
     )
 
 
-def _event(row: int, told: Told, rates: Rates) -> Event | None:
+def event_of(row: int, told: Told, rates: Rates) -> Event | None:
+    """Return what is told as an event in the base currency of `rates`; None where there is no rate."""
     found = rates.find(told.asset.currency)
     if found is None:
         return None
@@ -130,8 +164,29 @@ def _event(row: int, told: Told, rates: Rates) -> Event | None:
     )
 
 
+def _sale_of(sale: BookedSale, rates: Rates) -> Sale | None:
+    found = rates.find(sale.currency)
+    if found is None:
+        return None
+    rate, asset = Fraction(found[0]), sale.asset
+    sold = -1, sale.day, sale.account, sale.kind, TradeSide.SELL, asset.id, group_of(asset), sale.quantity, ZERO
+    return Sale(
+        event=Event(*sold),
+        acquired_on=sale.acquired_on,
+        holding_from=sale.holding_from,
+        quantity=sale.quantity,
+        proceeds=Fraction(sale.proceeds) * rate,
+        basis=Fraction(sale.basis) * rate,
+        unwashed=sale.unwashed,
+        disallowed=Fraction(sale.disallowed) * rate,
+        permanent=Fraction(sale.permanent) * rate,
+        state=WashState.CONFIRMED,
+    )
+
+
 def _held(lot: Held) -> HeldLot:
-    return HeldLot(lot.lot_id, lot.account, lot.asset.id, group_of(lot.asset), lot.quantity, lot.acquired_on)
+    group = group_of(lot.asset)
+    return HeldLot(lot.lot_id, lot.account, lot.asset.id, group, lot.quantity, lot.acquired_on, lot.replaced)
 
 
 def group_of(asset: Asset) -> str:

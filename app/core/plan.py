@@ -1,6 +1,6 @@
 """Plans: trades that bring a portfolio back towards its targets, why each is there, and why others are not.
 
-    measure -> aims -> problem -> answer (optimize) -> exact trades -> check -> measure again
+    measure -> aims -> problem -> answer (optimize) -> exact trades -> check -> measure again -> how each is worked
 
 The plan is the best there is for one objective in money: what drift is worth to the owner, costs, tax now and tax
 forgone; `optimize.problem` and `tally` say it in formulas. It is honest about how good it is proven to be.
@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Final
 
-from app.core import drift, explain, levies, naive, named, seek
+from app.core import drift, execution, explain, levies, naive, named, seek
 from app.core.aims import Aims, aims_of
 from app.core.check_plan import check
 from app.core.drift import DriftStatus, Report, Snapshot
@@ -32,7 +32,8 @@ from app.core.plan_values import TaxEstimate as TaxEstimate
 from app.core.plan_values import TradeReason as TradeReason
 from app.core.plan_values import WaitAdvice as WaitAdvice
 from app.core.seek import Found
-from app.core.trades import TradeSide, settle
+from app.core.totals import totals_of
+from app.core.trades import settle
 
 ENGINE: Final = "exact-1"
 MONITOR: Final = "monitor"
@@ -75,6 +76,7 @@ def _refuse(snapshot: Snapshot, before: Report, request: PlanRequest) -> None:
         message = f"no plan without fresh prices; missing or too old: {', '.join(symbols)}"
         raise StaleData(message, symbols, before.valuation.prices_at)
     _refuse_request(snapshot, request)
+    _refuse_overdrawn(snapshot)
     worth = before.valuation.value
     assert worth is not None
     if worth + request.cash_flow < ZERO:
@@ -83,6 +85,15 @@ def _refuse(snapshot: Snapshot, before: Report, request: PlanRequest) -> None:
         )
     if worth + max(ZERO, request.cash_flow) <= ZERO:
         raise InvalidState("the portfolio holds nothing and has no cash to invest", before.status.value)
+
+
+def _refuse_overdrawn(snapshot: Snapshot) -> None:
+    """Refuse accounts beside others that fills have overdrawn; one alone sells what it takes to cover that."""
+    accounts, base = snapshot.portfolio.accounts, snapshot.portfolio.base_currency
+    for account in accounts if len(accounts) > 1 else ():
+        if (cash := account.cash.get(base, ZERO)) < ZERO:
+            message = f"account {account.name} is overdrawn by {plain(-cash)} {base}; bring that in before planning"
+            raise InvalidState(message, "OVERDRAWN")
 
 
 def _refuse_request(snapshot: Snapshot, request: PlanRequest) -> None:
@@ -107,7 +118,7 @@ def _finish(task: Task, aims: Aims, found: Found) -> Plan:
         request,
         before,
         after,
-        explain.trades_of(task, aims, found, after),
+        execution.with_executions(snapshot, explain.trades_of(task, aims, found, after)),
         explain.skips_of(task, aims, found),
         explain.warnings_of(task, found, summary.tax.losses),
         summary,
@@ -133,23 +144,8 @@ def _proof(aims: Aims, found: Found) -> Proof:
 
 
 def _summary(task: Task, aims: Aims, found: Found) -> PlanSummary:
-    trades, base = found.trades.trades, task.before.base
-    bought = sum((trade.value for trade in trades if trade.side is TradeSide.BUY), ZERO)
-    sold = sum((trade.value for trade in trades if trade.side is TradeSide.SELL), ZERO)
-    fees = sum((trade.costs.fee for trade in trades), ZERO)
-    spread = sum((trade.costs.spread for trade in trades), ZERO)
-    impact = sum((trade.costs.impact for trade in trades), ZERO)
-    tax = levies.estimate(found.rules, trades)
-    costs = fees + spread + impact
-    naively = naive.cost(task, aims, found.rules)
-    return PlanSummary(
-        bought,
-        sold,
-        quotient((bought + sold) * 50, base, 6) if base else None,
-        fees,
-        spread,
-        tax,
-        sold - bought - costs,
-        impact,
-        None if naively is None else naively - costs - tax.estimated_tax,
-    )
+    trades = found.trades.trades
+    tax, naively = levies.estimate(found.rules, trades), naive.cost(task, aims, found.rules)
+    costs = sum((trade.costs.total for trade in trades), ZERO)
+    saved = None if naively is None else naively - costs - tax.estimated_tax
+    return totals_of(trades, task.before.base, tax, saved)

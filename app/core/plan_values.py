@@ -8,6 +8,7 @@ from enum import Enum
 from app.core.drift import Report
 from app.core.money import ZERO
 from app.core.optimize.allocate import PlanScope
+from app.core.order_values import Execution
 from app.core.trades import Skip, Trade
 
 
@@ -18,6 +19,11 @@ class PlanStatus(Enum):
     COMPUTING = "COMPUTING"
     READY = "READY"
     NOTHING_TO_DO = "NOTHING_TO_DO"
+    APPROVED = "APPROVED"
+    EXECUTING = "EXECUTING"
+    COMPLETED = "COMPLETED"
+    PARTIAL = "PARTIAL"
+    REJECTED = "REJECTED"
     EXPIRED = "EXPIRED"
     SUPERSEDED = "SUPERSEDED"
     CANCELLED = "CANCELLED"
@@ -55,11 +61,15 @@ class PlanRequest:
 
 @dataclass(frozen=True, slots=True)
 class PlannedTrade:
-    """A trade with its reason and a sentence that explains it."""
+    """A trade with its reason, a sentence that explains it, and how it is to be worked.
+
+    `execution` is None only in plans that were made before there were any.
+    """
 
     trade: Trade
     reason: TradeReason
     explanation: str
+    execution: Execution | None = None
 
 
 @dataclass(frozen=True, slots=True)

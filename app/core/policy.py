@@ -52,6 +52,15 @@ class Objective(Enum):
     MIN_DRIFT = "MIN_DRIFT"
 
 
+class OrderStyle(Enum):
+    """How a trade is worked."""
+
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+    TWAP = "TWAP"
+    NAV = "NAV"
+
+
 DRIFT_PRICE: Final[Mapping[Objective, Decimal]] = MappingProxyType(
     {Objective.MIN_TAX: Decimal("0.01"), Objective.BALANCED: Decimal("0.05"), Objective.MIN_DRIFT: Decimal(1)}
 )
@@ -70,6 +79,14 @@ class Policy:
     `max_turnover` is a percent of the base, half the traded value; `tax_budget` is the most tax of one plan.
     `improvement` keeps a trade only if it leaves |d| at or below that percent of what it was. `no_buy` and `no_sell`
     are symbols. `yearly_loss_cap` is how much net loss offsets other income in a year.
+
+    Execution: `styles` says how a class is worked where the rules of `execution` shall not choose. A TWAP has a slice
+    every `twap_interval_s` for `twap_horizon_s`; it is chosen for a volatility above `volatility_limit` (annualised)
+    or a participation (units of the order to a day's volume) above `participation_limit`. A limit price is off the
+    last price by `collar_days` days' volatility, at least `collar_min` and at most `collar_max`. What is not filled
+    `reprice_after_s` (0: never) after it was placed is cancelled and its remainder priced anew, `reprices` times.
+    A plan is not approved once a price it trades at has moved by more than `price_move_limit`; with `four_eyes` not by
+    who asked for it.
     """
 
     default_band: Band = SMART
@@ -107,3 +124,15 @@ class Policy:
     improvement: Decimal | None = None
     no_buy: tuple[str, ...] = ()
     no_sell: tuple[str, ...] = ()
+    styles: Mapping[AssetClass, OrderStyle] = field(default_factory=dict)
+    twap_horizon_s: int = HOUR_S
+    twap_interval_s: int = 300
+    volatility_limit: Decimal = Decimal(60)
+    participation_limit: Decimal = Decimal(1)
+    collar_days: Decimal = Decimal("0.5")
+    collar_min: Decimal = Decimal("0.1")
+    collar_max: Decimal = Decimal(2)
+    reprice_after_s: int = 900
+    reprices: int = 3
+    price_move_limit: Decimal | None = Decimal(5)
+    four_eyes: bool = False

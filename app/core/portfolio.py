@@ -39,6 +39,14 @@ class AccountKind(Enum):
     TAX_EXEMPT = "TAX_EXEMPT"
 
 
+class BrokerKind(Enum):
+    """Who works the orders of an account."""
+
+    MANUAL = "MANUAL"
+    PAPER = "PAPER"
+    ALPACA = "ALPACA"
+
+
 class PortfolioStatus(Enum):
     """Whether a portfolio is watched."""
 
@@ -94,7 +102,8 @@ class TaxLot:
 class Account:
     """Where things are held. `cash` is by currency; `lots` are open lots, oldest first; `broker` is a name or empty.
 
-    `history_from` is the day from which its purchases and sales are all recorded, None when nobody said.
+    `history_from` is the day from which its purchases and sales are all recorded, None when nobody said. `broker` is
+    whose fees are paid, `execution` who works its orders.
     """
 
     id: str
@@ -105,6 +114,7 @@ class Account:
     taxpayer_group: str = ""
     history_from: date | None = None
     broker: str = ""
+    execution: BrokerKind = BrokerKind.MANUAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ LEAST_AVERSION: Final = Decimal("0.1")
 MOST_AVERSION: Final = 1000
 MOST_IMPACT: Final = 100
 MOST_DRIFT_PRICE: Final = 1000
+MOST_COLLAR_DAYS: Final = 30
 
 # Control characters and line ends; and halves of a character, which no database and no terminal takes.
 _UNFIT: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -90,6 +91,14 @@ def drift_price(value: object, what: str = "driftPrice") -> Decimal:
     number = parse(value, places=PERCENT_PLACES, minimum=ZERO, what=what)
     if not ZERO < number <= MOST_DRIFT_PRICE:
         raise InvalidInput(f"{what} is {str(value)[:40]}; it must be above 0 and at most {MOST_DRIFT_PRICE}")
+    return number
+
+
+def collar_days(value: object, what: str = "collarDays") -> Decimal:
+    """How many days' volatility a limit is off the last price, from 0 to 30 with at most 6 decimals."""
+    number = parse(value, places=PERCENT_PLACES, minimum=ZERO, what=what)
+    if number > MOST_COLLAR_DAYS:
+        raise InvalidInput(f"{what} is {str(value)[:40]}; at most {MOST_COLLAR_DAYS} is allowed")
     return number
 
 

@@ -15,12 +15,14 @@ from app.core.money import (
     MONEY_PLACES,
     QUANTITY_LIMIT,
     QUANTITY_PLACES,
+    RATE_DIGITS,
     ROUNDED,
     ZERO,
     exactly,
     plain,
     quantum,
     round_half_even,
+    round_significant,
 )
 from app.core.policy import Policy
 from app.core.portfolio import Account, Asset, Portfolio, Price, TaxLot
@@ -172,6 +174,11 @@ def _settle(account: Account, base: str, trades: Sequence[Trade], cash: Mapping[
 
 def _basis(trade: Trade) -> Decimal:
     return round_half_even(trade.value + trade.costs.total, MONEY_PLACES)
+
+
+def rate_of(value: Decimal, quantity: Decimal, price: Decimal) -> Decimal:
+    """Return the rate of a planned trade, whose value = quantity x price x rate; half-even to 12 significant digits."""
+    return round_significant(ROUNDED.divide(value, ROUNDED.multiply(quantity, price)), RATE_DIGITS)
 
 
 def money(amount: Decimal) -> str:

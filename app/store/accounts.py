@@ -1,9 +1,11 @@
-"""Where an account is found: in which portfolio, under which name; its broker, and how far back its past is known."""
+"""Accounts: in which portfolio each is, its broker, who works its orders, and how far back its past is known."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from app.core import ids
+from app.core.portfolio import BrokerKind
 from app.store import events, history, plans
 from app.store.db import Tx
 from app.store.portfolios import StoredPortfolio
@@ -22,17 +24,40 @@ async def load_place(owner_id: int, tx: Tx, account_id: str) -> tuple[str, str] 
     return (ids.encode(ids.PORTFOLIO, row["public_id"]), row["name"]) if row else None
 
 
-async def change_broker(
-    owner_id: int, tx: Tx, portfolio: StoredPortfolio, account_id: str, broker: str, actor: str, now: datetime
-) -> None:
-    """Name the broker of an account of a portfolio that is locked, or none; plans made before are superseded."""
-    await tx.execute(
+@dataclass(frozen=True, slots=True)
+class AccountChange:
+    """What to change of an account, None what stays; an empty broker is none."""
+
+    broker: str | None = None
+    execution: BrokerKind | None = None
+
+
+async def change_account(
+    owner_id: int,
+    tx: Tx,
+    portfolio: StoredPortfolio,
+    account_id: str,
+    change: AccountChange,
+    actor: str,
+    now: datetime,
+) -> bool:
+    """Change an account of a portfolio that is locked; plans made before are superseded.
+
+    True when somebody else works its orders from now on: they have not said yet what they hold.
+    """
+    moved = await tx.value(
         """
-        UPDATE accounts SET broker_id = (SELECT id FROM brokers WHERE name = $3) WHERE owner_id = $1 AND public_id = $2
+        UPDATE accounts a SET execution = coalesce($4, b.execution),
+            broker_id = CASE WHEN $3::text IS NULL THEN b.broker_id ELSE (SELECT id FROM brokers WHERE name = $3) END,
+            reconciled_at = CASE WHEN coalesce($4, b.execution) = b.execution THEN b.reconciled_at END,
+            asked_at = CASE WHEN coalesce($4, b.execution) = b.execution THEN b.asked_at END
+        FROM accounts b WHERE a.owner_id = $1 AND a.public_id = $2 AND b.id = a.id
+        RETURNING a.execution <> b.execution
         """,
         owner_id,
         ids.decode(ids.ACCOUNT, account_id),
-        broker,
+        change.broker,
+        change.execution.value if change.execution else None,
     )
     version = await tx.value(
         """
@@ -43,9 +68,11 @@ async def change_broker(
         now,
     )
     await plans.supersede_open_plans(owner_id, tx, portfolio.id, actor, now, queued=False)
-    document = {"version": version, "broker": broker}
+    told = {"broker": change.broker, "execution": change.execution}
+    document = {"version": version} | {name: value for name, value in told.items() if value is not None}
     await history.append_history(owner_id, tx, portfolio.id, "ACCOUNT_UPDATED", account_id, actor, now, document)
     await events.append_event(owner_id, tx, portfolio.id, "portfolio", portfolio.public_id, {"version": version}, now)
+    return bool(moved)
 
 
 async def save_history_from(owner_id: int, tx: Tx, portfolio_row_id: int, days: Mapping[str, date]) -> None:

@@ -1,7 +1,8 @@
 """Core values as JSON documents, and back to equal values.
 
 A dataclass is an object of its fields, an enum its value, a Decimal a string in plain notation, an instant or a day
-ISO 8601. What is None is left out. A field that a document lacks takes the value's default, so a document written
+ISO 8601. Floats are closing prices and the limits of a search: each is the shortest number that reads back to the same
+bits. What is None is left out. A field that a document lacks takes the value's default, so a document written
 before the field existed can still be read. A band is `{"kind": "ABSOLUTE", "absolute": "5"}`.
 
 Assets are written in full, so that a plan or an alert keeps the names it was made with.
@@ -20,6 +21,7 @@ import orjson
 
 from app.core.drift import Report
 from app.core.money import plain
+from app.core.stats import Closes
 
 T = TypeVar("T")
 
@@ -36,12 +38,17 @@ def load(kind: type[T], text: str) -> T:
 
 def dump_report(report: Report) -> str:
     """Write a drift report without its holdings: lots are kept where they are, and entries name what they hold."""
-    return dump(replace(report, valuation=replace(report.valuation, holdings=())))
+    return dump(without_holdings(report))
+
+
+def without_holdings(report: Report) -> Report:
+    """Return a report that names no lots."""
+    return replace(report, valuation=replace(report.valuation, holdings=()))
 
 
 def to_document(value: object) -> Any:
     """Return the JSON form of a core value."""
-    if value is None or isinstance(value, str | bool | int):
+    if value is None or isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, Decimal):
         return plain(value)
@@ -53,6 +60,8 @@ def to_document(value: object) -> Any:
         return {to_document(key): to_document(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [to_document(item) for item in value]
+    if isinstance(value, Closes):
+        return {"days": value.days, "prices": value.prices}  # there are thousands: orjson writes them as they are
     assert is_dataclass(value), type(value)
     kind: Any = type(value)
     pairs = ((name, getattr(value, name)) for name in _names(kind))
@@ -81,7 +90,7 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
         return _each(_reader(parts[0]))
     if origin is not None and issubclass(origin, Mapping):
         return _mapping(_reader(parts[0]), _reader(parts[1]))
-    if kind in (str, int, bool):
+    if kind in (str, int, bool, float):
         return lambda document: document
     if kind in (datetime, date):
         return lambda document: kind.fromisoformat(document)

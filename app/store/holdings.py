@@ -49,10 +49,10 @@ async def replace_holdings(
 ) -> StoredPortfolio:
     """Make the named accounts hold exactly this, and return the portfolio at its new version.
 
-    An account is known by its name in the portfolio and keeps its id and its broker; a new one takes those given, in
-    the order given, after those that are there. Accounts that are not named stay as they are, and so does a
-    `history_from` where none is given. A lot that is unchanged keeps its id. Every difference in a holding or in cash
-    becomes an ADJUST transaction; plans made before are superseded.
+    An account is known by its name in the portfolio and keeps its id, its broker and its execution; a new one takes
+    those given, in the order given, after those that are there. Accounts that are not named stay as they are, and so
+    does a `history_from` where none is given. A lot that is unchanged keeps its id. Every difference in a holding or in
+    cash becomes an ADJUST transaction; plans made before are superseded.
     Raises NotFound for the portfolio, VersionConflict, and InvalidInput for an unknown asset or a number out of range.
     """
     _check(accounts)
@@ -77,7 +77,7 @@ async def replace_holdings(
     await plans.supersede_open_plans(owner_id, tx, portfolio.id, actor, now, queued=False)
     after = await load_portfolio(owner_id, tx, portfolio_id)
     assert after is not None
-    await note_change(owner_id, tx, after, "HOLDINGS_IMPORTED", actor, now)
+    await note_change(owner_id, tx, after, "HOLDINGS_IMPORTED", actor, now, before=portfolio)
     return after
 
 
@@ -108,12 +108,12 @@ async def _upsert_accounts(
         """
         INSERT INTO accounts AS a (
             public_id, owner_id, portfolio_id, taxpayer_group_id, name, kind, position, history_from, synced_at,
-            broker_id
+            broker_id, execution
         )
         SELECT n.public_id, $1, $2, (SELECT min(id) FROM taxpayer_groups WHERE owner_id = $1), n.name, n.kind,
-            n.place + (SELECT count(*) FROM accounts WHERE portfolio_id = $2), n.history_from, $7, b.id
-        FROM unnest($3::uuid[], $4::text[], $5::text[], $6::date[], $8::text[])
-            WITH ORDINALITY AS n (public_id, name, kind, history_from, broker, place)
+            n.place + (SELECT count(*) FROM accounts WHERE portfolio_id = $2), n.history_from, $7, b.id, n.execution
+        FROM unnest($3::uuid[], $4::text[], $5::text[], $6::date[], $8::text[], $9::text[])
+            WITH ORDINALITY AS n (public_id, name, kind, history_from, broker, execution, place)
         LEFT JOIN brokers b ON b.name = n.broker
         ON CONFLICT (portfolio_id, name) DO UPDATE SET
             kind = excluded.kind, synced_at = excluded.synced_at,
@@ -128,6 +128,7 @@ async def _upsert_accounts(
         [account.history_from for account in accounts],
         now,
         [account.broker for account in accounts],
+        [account.execution.value for account in accounts],
     )
     keys = {row["name"]: row["id"] for row in rows}
     cash = await _cash_by_account(owner_id, tx, list(keys.values()))

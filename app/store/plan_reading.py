@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - only constants of this room go into statements; every value is a parameter
-"""Plans as they were written: back to core values, with ids; four statements however many plans."""
+"""Plans as they were written: back to core values, with ids; four statements however many plans, five with orders."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,12 @@ import asyncpg
 import orjson
 
 from app.core import ids
+from app.core.approving import Rest
 from app.core.costs import TradeCosts
 from app.core.drift import Report
 from app.core.lots import GainTerm, LotSale
+from app.core.order_values import Execution, Order
+from app.core.outcome import Outcome
 from app.core.plan import (
     Plan,
     PlannedTrade,
@@ -26,15 +29,18 @@ from app.core.plan import (
 )
 from app.core.portfolio import Price, TaxLot
 from app.core.trades import Skip, SkipReason, Trade, TradeSide
-from app.store import assets, documents
+from app.store import assets, documents, orders
 from app.store.db import Tx
 from app.store.plans import REQUEST, Progress, request_of
+
+EXECUTED: Final = ("EXECUTING", "COMPLETED", "PARTIAL", "CANCELLED")
+"""States of plans that may have orders."""
 
 _TRADES: Final = f"""
     SELECT t.id AS trade_id, t.public_id AS trade_public_id, t.plan_id, t.key, t.side,
         trim_scale(t.quantity) AS quantity, trim_scale(t.price) AS price, t.priced_at, t.source,
         trim_scale(t.value) AS value, trim_scale(t.fee) AS fee, trim_scale(t.spread) AS spread,
-        trim_scale(t.impact) AS impact, t.reason, t.explanation,
+        trim_scale(t.impact) AS impact, t.reason, t.explanation, t.approved, t.execution,
         c.public_id AS account_public_id, c.name AS account_name, {assets.COLUMNS}
     FROM plan_trades t JOIN assets a ON a.id = t.asset_id JOIN accounts c ON c.id = t.account_id
     WHERE t.owner_id = $1 AND t.plan_id = ANY ($2) ORDER BY t.plan_id, t.sequence
@@ -65,6 +71,9 @@ class StoredPlan:
 
     `trade_ids` are the public ids of `plan.trades`, in their order; `accounts` the names of the accounts they are in.
     Of a plan that was made before there were proofs, `plan.proof` and `solve_ms` are None.
+
+    `plan` stays as it was proposed. `left_out` are the ids of trades that were left out when it was approved, `rest` is
+    what it then comes to, None where all was approved. `reason` is why it was rejected, cancelled or expired.
     """
 
     id: str
@@ -86,6 +95,14 @@ class StoredPlan:
     error: PlanError | None = None
     solve_ms: int | None = None
     progress: Progress | None = None
+    outcome: Outcome | None = None
+    approved_by: str | None = None
+    approved_at: datetime | None = None
+    left_out: frozenset[str] = frozenset()
+    rest: Rest | None = None
+    reason: str | None = None
+    cancel_asked_at: datetime | None = None
+    orders: tuple[Order, ...] = ()
 
 
 async def load_plan(owner_id: int, tx: Tx, plan_id: str) -> StoredPlan | None:
@@ -124,7 +141,8 @@ async def _load(owner_id: int, tx: Tx, where: str, *arguments: object) -> list[S
         f"""
         SELECT l.id, l.public_id, p.public_id AS portfolio_public_id, p.base_currency, l.status, l.version, {REQUEST},
             l.engine, l.targets_version, l.requested_by, l.created_at, l.ready_at, l.expires_at, l.inputs_digest,
-            l.before, l.after, l.summary, l.warnings, l.error, l.proof, l.advice, l.solve_ms, l.progress
+            l.before, l.after, l.summary, l.warnings, l.error, l.proof, l.advice, l.solve_ms, l.progress,
+            l.approved_by, l.approved_at, l.approved, l.reason, l.cancel_asked_at, l.outcome
         FROM plans l JOIN portfolios p ON p.id = l.portfolio_id WHERE l.owner_id = $1 AND {where}
         """,
         owner_id,
@@ -135,7 +153,9 @@ async def _load(owner_id: int, tx: Tx, where: str, *arguments: object) -> list[S
     sales = _by(await tx.fetch(_SALES, [row["trade_id"] for row in trade_rows]), "trade_id")
     trades = _by(trade_rows, "plan_id")
     skips = _by(await tx.fetch(_SKIPS, keys), "plan_id")
-    return [_stored(row, trades[row["id"]], sales, skips[row["id"]]) for row in rows]
+    worked = [row["id"] for row in rows if row["status"] in EXECUTED]
+    found = await orders.load_orders(owner_id, tx, worked) if worked else {}
+    return [_stored(row, trades[row["id"]], sales, skips[row["id"]], found.get(row["id"], ())) for row in rows]
 
 
 def _by(rows: Sequence[asyncpg.Record], column: str) -> dict[int, list[asyncpg.Record]]:
@@ -150,6 +170,7 @@ def _stored(
     trades: Sequence[asyncpg.Record],
     sales: Mapping[int, Sequence[asyncpg.Record]],
     skips: Sequence[asyncpg.Record],
+    worked: tuple[Order, ...],
 ) -> StoredPlan:
     request = request_of(row)
     planned = tuple(_planned_of(trade, sales[trade["trade_id"]]) for trade in trades)
@@ -173,6 +194,16 @@ def _stored(
         error=documents.load(PlanError, row["error"]) if row["error"] else None,
         solve_ms=row["solve_ms"],
         progress=documents.load(Progress, row["progress"]) if row["progress"] else None,
+        outcome=documents.load(Outcome, row["outcome"]) if row["outcome"] else None,
+        approved_by=row["approved_by"],
+        approved_at=row["approved_at"],
+        left_out=frozenset(
+            ids.encode(ids.TRADE, trade["trade_public_id"]) for trade in trades if not trade["approved"]
+        ),
+        rest=documents.load(Rest, row["approved"]) if row["approved"] else None,
+        reason=row["reason"],
+        cancel_asked_at=row["cancel_asked_at"],
+        orders=worked,
     )
 
 
@@ -206,7 +237,8 @@ def _planned_of(row: asyncpg.Record, sales: Sequence[asyncpg.Record]) -> Planned
         costs=TradeCosts(row["fee"], row["spread"], row["impact"]),
         sales=tuple(_sale_of(sale, asset.id) for sale in sales),
     )
-    return PlannedTrade(trade, TradeReason(row["reason"]), row["explanation"])
+    execution = documents.load(Execution, row["execution"]) if row["execution"] else None
+    return PlannedTrade(trade, TradeReason(row["reason"]), row["explanation"], execution)
 
 
 def _sale_of(row: asyncpg.Record, asset_id: str) -> LotSale:

@@ -40,12 +40,12 @@ async def _write_trades(
         """
         INSERT INTO plan_trades (
             plan_id, owner_id, public_id, sequence, key, asset_id, account_id, side, quantity, price, currency,
-            priced_at, source, value, fee, spread, impact, reason, explanation
+            priced_at, source, value, fee, spread, impact, reason, explanation, execution
         )
         SELECT $1, $2, t.* FROM jsonb_to_recordset($3) AS t (
             public_id uuid, sequence int, key text, asset_id bigint, account_id bigint, side text, quantity numeric,
             price numeric, currency text, priced_at timestamptz, source text, value numeric, fee numeric,
-            spread numeric, impact numeric, reason text, explanation text
+            spread numeric, impact numeric, reason text, explanation text, execution jsonb
         )
         RETURNING id, sequence
         """,
@@ -91,6 +91,7 @@ def _trade_row(
         "impact": trade.costs.impact,
         "reason": planned.reason,
         "explanation": planned.explanation,
+        "execution": planned.execution,
     }
     return {name: documents.to_document(item) for name, item in row.items()}
 

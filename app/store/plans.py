@@ -1,10 +1,11 @@
 # ruff: noqa: S608 - only constants of this room go into statements; every value is a parameter
 """Plans and their life. Every step is a compare-and-set on status and version, under the portfolio's lock.
 
-    QUEUED -> COMPUTING -> READY | NOTHING_TO_DO | FAILED;   open ones -> SUPERSEDED;   READY -> EXPIRED
-    QUEUED, COMPUTING -> CANCELLED
+    QUEUED -> COMPUTING -> READY | NOTHING_TO_DO | FAILED;   these -> SUPERSEDED
+    READY -> APPROVED | REJECTED | EXPIRED, in `approvals`, where plans are cancelled too
 
-A portfolio has at most one open plan (QUEUED, COMPUTING or READY); the database refuses a second.
+A portfolio has at most one open plan (QUEUED, COMPUTING, READY, APPROVED or EXECUTING); the database refuses a second.
+What is APPROVED or EXECUTING is never superseded.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,13 +19,14 @@ import asyncpg
 
 from app.core import ids
 from app.core.alert_words import PLAN_OVER
+from app.core.errors import InvalidState
 from app.core.optimize.allocate import PlanScope
 from app.core.plan import ENGINE, MONITOR, Plan, PlannedTrade, PlanRequest, PlanStatus
-from app.store import documents, events, history, plan_alerts, plan_rows, turns
+from app.store import documents, events, history, inputs, plan_alerts, plan_rows, turns
 from app.store.db import Tx
 
 REQUEST: Final = "l.scope, trim_scale(l.cash_flow) AS cash_flow, l.excluded, l.no_buy, l.no_sell, l.sell_lots"
-OPEN: Final = ("QUEUED", "COMPUTING", "READY")
+OPEN: Final = ("QUEUED", "COMPUTING", "READY")  # and not approved yet
 MADE_ALREADY: Final = ("COMPUTING", "READY")  # from a snapshot that a change makes outdated
 
 
@@ -32,7 +34,8 @@ MADE_ALREADY: Final = ("COMPUTING", "READY")  # from a snapshot that a change ma
 class Made:
     """A computed plan and what it was made from. `expires_at` is when its prices are too old to act on.
 
-    `solve_ms` is how long it took, in milliseconds: all of a plan but this is the same whenever it is made again.
+    `solve_ms` is how long it took, in milliseconds: all of a plan but this is the same whenever it is made again from
+    `inputs`, which are packed.
     """
 
     plan: Plan
@@ -40,6 +43,7 @@ class Made:
     inputs_digest: str
     expires_at: datetime
     solve_ms: int
+    inputs: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ async def save_plan(
     public_id = ids.encode(ids.PLAN, uuid)
     handle = PlanHandle(row["id"], public_id, portfolio_row_id, PlanStatus.QUEUED, 1)
     if made is None:
-        await _note(owner_id, tx, handle, "PLAN_QUEUED", requested_by, now, {"request": request})
+        await note(owner_id, tx, handle, "PLAN_QUEUED", requested_by, now, {"request": request})
     else:
         await _write_result(owner_id, tx, handle, made, requested_by, now, new_uuid)
     return public_id
@@ -146,7 +150,7 @@ async def finish_plan(
     owner_id: int, tx: Tx, claimed: Claimed, made: Made, *, actor: str, now: datetime, new_uuid: Callable[[], UUID]
 ) -> bool:
     """Write the result of a claimed plan; False when it was superseded or claimed again, and nothing is written."""
-    await _lock(owner_id, tx, claimed.portfolio_row_id)
+    await lock(owner_id, tx, claimed.portfolio_row_id)
     if not await _is_still(owner_id, tx, claimed):
         return False
     await _write_result(owner_id, tx, claimed, made, actor, now, new_uuid)
@@ -157,7 +161,7 @@ async def fail_plan(
     owner_id: int, tx: Tx, claimed: Claimed, *, code: str, message: str, actor: str, now: datetime
 ) -> bool:
     """Say why a claimed plan could not be made; False when it was superseded or claimed again."""
-    await _lock(owner_id, tx, claimed.portfolio_row_id)
+    await lock(owner_id, tx, claimed.portfolio_row_id)
     if not await _is_still(owner_id, tx, claimed):
         return False
     error = {"code": code, "message": message}
@@ -167,8 +171,8 @@ async def fail_plan(
         claimed.id,
         documents.dump(error),
     )
-    failed = _moved(claimed, PlanStatus.FAILED)
-    await _note(owner_id, tx, failed, "PLAN_FAILED", actor, now, {"error": error})
+    failed = moved(claimed, PlanStatus.FAILED)
+    await note(owner_id, tx, failed, "PLAN_FAILED", actor, now, {"error": error}, before=claimed.status)
     return True
 
 
@@ -194,28 +198,6 @@ async def note_progress(owner_id: int, tx: Tx, claimed: Claimed, progress: Progr
     return True
 
 
-async def cancel_plan(owner_id: int, tx: Tx, plan_id: str, *, actor: str, now: datetime) -> PlanStatus | None:
-    """Cancel a plan that waits or is being made, and return the status it then has; None when there is no such plan."""
-    uuid = ids.decode(ids.PLAN, plan_id)
-    portfolio = await tx.value("SELECT portfolio_id FROM plans WHERE owner_id = $1 AND public_id = $2", owner_id, uuid)
-    if portfolio is None:
-        return None
-    await _lock(owner_id, tx, portfolio)
-    row = await tx.row(
-        """
-        UPDATE plans SET status = 'CANCELLED', version = version + 1
-        WHERE owner_id = $1 AND public_id = $2 AND status IN ('QUEUED', 'COMPUTING')
-        RETURNING id, public_id, portfolio_id, status, version
-        """,
-        owner_id,
-        uuid,
-    )
-    if row is not None:
-        await _note(owner_id, tx, _handle_of(row), "PLAN_CANCELLED", actor, now, {})
-        return PlanStatus.CANCELLED
-    return PlanStatus(await tx.value("SELECT status FROM plans WHERE owner_id = $1 AND public_id = $2", owner_id, uuid))
-
-
 async def supersede_open_plans(
     owner_id: int, tx: Tx, portfolio_row_id: int, actor: str, now: datetime, *, queued: bool = True
 ) -> list[str]:
@@ -225,41 +207,33 @@ async def supersede_open_plans(
     """
     rows = await tx.fetch(
         """
-        UPDATE plans SET status = 'SUPERSEDED', version = version + 1
-        WHERE owner_id = $1 AND portfolio_id = $2 AND status = ANY ($3)
-        RETURNING id, public_id, portfolio_id, status, version
+        UPDATE plans l SET status = 'SUPERSEDED', version = l.version + 1 FROM plans b
+        WHERE l.owner_id = $1 AND l.portfolio_id = $2 AND l.status = ANY ($3) AND b.id = l.id
+        RETURNING l.id, l.public_id, l.portfolio_id, l.status, l.version, b.status AS before
         """,
         owner_id,
         portfolio_row_id,
         OPEN if queued else MADE_ALREADY,
     )
-    for handle in map(_handle_of, rows):
-        await _note(owner_id, tx, handle, "PLAN_SUPERSEDED", actor, now, {})
+    for row in rows:
+        await note(owner_id, tx, handle_of(row), "PLAN_SUPERSEDED", actor, now, {}, before=PlanStatus(row["before"]))
     return [ids.encode(ids.PLAN, row["public_id"]) for row in rows]
 
 
-async def scan_expire_plans(tx: Tx, now: datetime, limit: int) -> set[int]:
-    """Expire plans whose time is over, at most `limit`, and return their owners."""
-    due = await tx.fetch(
-        "SELECT portfolio_id FROM plans WHERE status = 'READY' AND expires_at <= $1 ORDER BY id LIMIT $2", now, limit
-    )
-    if not due:
-        return set()
-    locked = sorted(row["portfolio_id"] for row in due)
-    await turns.scan_take_turns(tx, turns.PORTFOLIO, locked)
-    await tx.execute("SELECT FROM portfolios WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", locked)
-    rows = await tx.fetch(
+async def refuse_while_executing(owner_id: int, tx: Tx, portfolio_row_id: int, *path: str) -> None:
+    """Raise InvalidState while a plan is approved or executed; the caller holds the portfolio's lock."""
+    row = await tx.row(
         """
-        UPDATE plans SET status = 'EXPIRED', version = version + 1
-        WHERE portfolio_id = ANY ($2) AND status = 'READY' AND expires_at <= $1
-        RETURNING owner_id, id, public_id, portfolio_id, status, version
+        SELECT public_id, status FROM plans
+        WHERE owner_id = $1 AND portfolio_id = $2 AND status IN ('APPROVED', 'EXECUTING')
         """,
-        now,
-        locked,
+        owner_id,
+        portfolio_row_id,
     )
-    for row in rows:
-        await _note(row["owner_id"], tx, _handle_of(row), "PLAN_EXPIRED", "steelyard", now, {})
-    return {row["owner_id"] for row in rows}
+    if row is not None:
+        plan_id = ids.encode(ids.PLAN, row["public_id"])
+        message = f"plan {plan_id} is {row['status']}; wait until it has ended, or cancel it"
+        raise InvalidState(message, row["status"], path)
 
 
 async def scan_unfinished_plans(tx: Tx, limit: int) -> list[tuple[int, str]]:
@@ -270,7 +244,8 @@ async def scan_unfinished_plans(tx: Tx, limit: int) -> list[tuple[int, str]]:
     return [(row["owner_id"], ids.encode(ids.PLAN, row["public_id"])) for row in rows]
 
 
-def _handle_of(row: asyncpg.Record) -> PlanHandle:
+def handle_of(row: asyncpg.Record) -> PlanHandle:
+    """Return a plan at the version of a row."""
     public_id = ids.encode(ids.PLAN, row["public_id"])
     return PlanHandle(row["id"], public_id, row["portfolio_id"], PlanStatus(row["status"]), row["version"])
 
@@ -284,11 +259,12 @@ def request_of(row: asyncpg.Record) -> PlanRequest:
     )
 
 
-def _moved(handle: PlanHandle, status: PlanStatus) -> PlanHandle:
+def moved(handle: PlanHandle, status: PlanStatus) -> PlanHandle:
+    """Return a plan after one step of its life."""
     return PlanHandle(handle.id, handle.public_id, handle.portfolio_row_id, status, handle.version + 1)
 
 
-async def _lock(owner_id: int, tx: Tx, portfolio_row_id: int) -> None:
+async def lock(owner_id: int, tx: Tx, portfolio_row_id: int) -> None:
     """Wait for the other writers of a portfolio before the first write, then lock it; see portfolios.take_turn."""
     await turns.scan_take_turns(tx, turns.PORTFOLIO, [portfolio_row_id])
     await tx.execute(
@@ -323,7 +299,7 @@ async def _write_result(
         """
         UPDATE plans SET status = $3, version = version + 1, targets_version = $4, ready_at = $5, expires_at = $6,
             inputs_digest = $7, before = $8, after = $9, summary = $10, warnings = $11, proof = $12, advice = $13,
-            solve_ms = $14
+            solve_ms = $14, inputs = $15
         WHERE owner_id = $1 AND id = $2 RETURNING requested_by
         """,
         owner_id,
@@ -340,12 +316,14 @@ async def _write_result(
         documents.dump(plan.proof) if plan.proof else None,
         documents.dump(plan.advice),
         made.solve_ms,
+        made.inputs,
     )
     await plan_rows.write_rows(owner_id, tx, handle.id, plan, new_uuid)
     kind = "PLAN_READY" if plan.status is PlanStatus.READY else "PLAN_NOTHING_TO_DO"
     orders = [_order(planned) for planned in plan.trades]
-    document = {"request": plan.request, "inputs_digest": made.inputs_digest, "trades": orders}
-    await _note(owner_id, tx, _moved(handle, plan.status), kind, actor, now, document)
+    pinned = {"inputs_digest": made.inputs_digest, "inputs": inputs.seal(made.inputs)}
+    document = {"request": plan.request, **pinned, "trades": orders}
+    await note(owner_id, tx, moved(handle, plan.status), kind, actor, now, document, before=handle.status)
     if plan.status is PlanStatus.READY and asked_by == MONITOR:
         row_id, trades = handle.portfolio_row_id, len(plan.trades)
         await plan_alerts.raise_ready(owner_id, tx, row_id, trades, made.expires_at, now=now, new_uuid=new_uuid)
@@ -362,11 +340,26 @@ def _order(planned: PlannedTrade) -> dict[str, object]:
     }
 
 
-async def _note(
-    owner_id: int, tx: Tx, handle: PlanHandle, kind: str, actor: str, now: datetime, document: Mapping[str, object]
+async def note(
+    owner_id: int,
+    tx: Tx,
+    handle: PlanHandle,
+    kind: str,
+    actor: str,
+    now: datetime,
+    document: Mapping[str, object],
+    *,
+    before: PlanStatus | None = None,
+    over: str | None = None,
 ) -> None:
+    """Write a step of a plan, from `before` to what the handle says, to the history and the events.
+
+    The alert that it is ready ends where it is so no longer, with the sentence `over` or that of its status.
+    """
     row_id, payload = handle.portfolio_row_id, {"status": handle.status, "version": handle.version}
-    await history.append_history(owner_id, tx, row_id, kind, handle.public_id, actor, now, {**payload, **document})
+    was = {"before": {"status": before, "version": handle.version - 1}} if before else {}
+    line = {**payload, **was, **document}
+    await history.append_history(owner_id, tx, row_id, kind, handle.public_id, actor, now, line)
     await events.append_event(owner_id, tx, row_id, "plan", handle.public_id, payload, now)
     if handle.status.value in PLAN_OVER:
-        await plan_alerts.resolve_ready(owner_id, tx, row_id, PLAN_OVER[handle.status.value], now)
+        await plan_alerts.resolve_ready(owner_id, tx, row_id, over or PLAN_OVER[handle.status.value], now)

@@ -21,7 +21,7 @@ from app.store.db import Tx
 
 COLUMNS: Final = """
     p.id, p.public_id, p.owner_id, p.name, p.base_currency, p.status, p.version, p.policy, p.created_at, p.updated_at,
-    t.public_id AS targets_public_id, t.version AS targets_version, t.author, t.note, t.effective_at
+    p.halted_at, t.public_id AS targets_public_id, t.version AS targets_version, t.author, t.note, t.effective_at
 """
 JOINED: Final = "portfolios p LEFT JOIN target_versions t ON t.id = p.targets_id"
 
@@ -52,6 +52,7 @@ class StoredPortfolio:
     targets: TargetsMeta | None
     created_at: datetime
     updated_at: datetime
+    halted_at: datetime | None
 
     @property
     def targets_version(self) -> int:
@@ -73,6 +74,7 @@ def portfolio_of(row: asyncpg.Record) -> StoredPortfolio:
         targets=_meta_of(row) if row["targets_public_id"] else None,
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        halted_at=row["halted_at"],
     )
 
 
@@ -197,7 +199,7 @@ async def update_portfolio(
         await alerts.forget_portfolio(owner_id, tx, before.id, status, now)
     after = await load_portfolio(owner_id, tx, portfolio_id)
     assert after is not None
-    await note_change(owner_id, tx, after, "PORTFOLIO_UPDATED", actor, now)
+    await note_change(owner_id, tx, after, "PORTFOLIO_UPDATED", actor, now, before=before)
     return after
 
 
@@ -207,15 +209,29 @@ def check_version(what: str, expected: int | None, actual: int) -> None:
         raise VersionConflict(what, expected, actual, ["expectedVersion"])
 
 
-async def note_change(owner_id: int, tx: Tx, portfolio: StoredPortfolio, kind: str, actor: str, now: datetime) -> None:
-    """Write a change of the head to the history, and tell those who follow it."""
-    document = {
+async def note_change(
+    owner_id: int,
+    tx: Tx,
+    portfolio: StoredPortfolio,
+    kind: str,
+    actor: str,
+    now: datetime,
+    *,
+    before: StoredPortfolio | None = None,
+) -> None:
+    """Write a change of the head to the history, with how it was before, and tell those who follow it."""
+    was = {"before": _head(before)} if before else {}
+    document = {**_head(portfolio), **was}
+    await history.append_history(owner_id, tx, portfolio.id, kind, portfolio.public_id, actor, now, document)
+    await events.append_event(
+        owner_id, tx, portfolio.id, "portfolio", portfolio.public_id, {"version": portfolio.version}, now
+    )
+
+
+def _head(portfolio: StoredPortfolio) -> dict[str, object]:
+    return {
         "name": portfolio.name,
         "status": portfolio.status,
         "version": portfolio.version,
         "policy": portfolio.policy,
     }
-    await history.append_history(owner_id, tx, portfolio.id, kind, portfolio.public_id, actor, now, document)
-    await events.append_event(
-        owner_id, tx, portfolio.id, "portfolio", portfolio.public_id, {"version": portfolio.version}, now
-    )

@@ -24,7 +24,8 @@ async def scan_due_proposals(
     """Return active portfolios, of those given or of all, whose policy and alerts ask for a plan now.
 
     There is an unresolved DRIFT alert at CRITICAL, and no plan was made since it was raised or last escalated; no plan
-    is open; and the last one that the monitor asked for, whatever became of it, is older than the policy's cooldown.
+    is open; and the last one that the monitor asked for, whatever became of it, and the end of the last one that was
+    executed, whoever asked for it, are longer ago than the policy's cooldown.
     """
     rows = await tx.fetch(
         """
@@ -41,9 +42,10 @@ async def scan_due_proposals(
             )
             AND NOT EXISTS (
                 SELECT FROM plans l WHERE l.portfolio_id = p.id AND (
-                    l.status IN ('QUEUED', 'COMPUTING', 'READY') OR (
-                        l.requested_by = $2
-                        AND l.created_at > $1::timestamptz - (p.policy->>'cooldown_s')::int * interval '1 second'
+                    l.status IN ('QUEUED', 'COMPUTING', 'READY', 'APPROVED', 'EXECUTING') OR (
+                        CASE WHEN l.status IN ('COMPLETED', 'PARTIAL') THEN l.ended_at
+                            WHEN l.requested_by = $2 THEN l.created_at END
+                        > $1::timestamptz - (p.policy->>'cooldown_s')::int * interval '1 second'
                     )
                 )
             )

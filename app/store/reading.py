@@ -3,7 +3,7 @@
 
     1 heads, policies, targets    2 accounts, cash, brokers    3 lots
     4 assets held or targeted, rates, and their prices
-    5 closing prices, only where a band in force rests on volatility, and for scans
+    5 closing prices, only where a band in force rests on volatility, for plans and for scans
 
 For one instant throughout, read them in a transaction that was opened for reading.
 """
@@ -20,7 +20,7 @@ import orjson
 
 from app.core import drift, ids
 from app.core.drift import Snapshot
-from app.core.portfolio import Account, AccountKind, Asset, Market, Portfolio, Price, TaxLot
+from app.core.portfolio import Account, AccountKind, Asset, BrokerKind, Market, Portfolio, Price, TaxLot
 from app.store import assets, brokers, closes, targets
 from app.store.db import Tx
 from app.store.portfolios import COLUMNS, JOINED, StoredPortfolio, portfolio_of
@@ -38,14 +38,23 @@ class Loaded:
     snapshot: Snapshot
 
 
-async def load_snapshot(owner_id: int, tx: Tx, portfolio_id: str, as_of: datetime) -> Loaded | None:
-    """Return a portfolio with all it rests on, None when this owner has none such."""
-    found = await load_snapshots(owner_id, tx, [portfolio_id], as_of, 1)
+async def load_snapshot(
+    owner_id: int, tx: Tx, portfolio_id: str, as_of: datetime, *, history: bool = False
+) -> Loaded | None:
+    """Return a portfolio with all it rests on, None when this owner has none such; and closes for `history`."""
+    found = await load_snapshots(owner_id, tx, [portfolio_id], as_of, 1, history=history)
     return found[0] if found else None
 
 
 async def load_snapshots(
-    owner_id: int, tx: Tx, portfolio_ids: Sequence[str] | None, as_of: datetime, first: int, after: int = 0
+    owner_id: int,
+    tx: Tx,
+    portfolio_ids: Sequence[str] | None,
+    as_of: datetime,
+    first: int,
+    after: int = 0,
+    *,
+    history: bool = False,
 ) -> list[Loaded]:
     """Return portfolios by row, those named or all of the owner's, after a row."""
     uuids = None if portfolio_ids is None else [ids.decode(ids.PORTFOLIO, one) for one in portfolio_ids]
@@ -61,7 +70,7 @@ async def load_snapshots(
     )
     loaded = await _load(tx, heads, as_of, _LATEST)
     moving = any(drift.windows_of(one.snapshot) for one in loaded)
-    return await _with_closes(tx, loaded) if moving else loaded
+    return await _with_closes(tx, loaded) if history or moving else loaded
 
 
 async def scan_snapshots(tx: Tx, bucket: datetime, from_id: int, to_id: int, as_of: datetime) -> list[Loaded]:
@@ -107,7 +116,7 @@ async def _load(
     keys = [head["id"] for head in heads]
     accounts = await tx.fetch(
         f"""
-        SELECT a.id, a.public_id, a.portfolio_id, a.taxpayer_group_id, a.name, a.kind, a.history_from,
+        SELECT a.id, a.public_id, a.portfolio_id, a.taxpayer_group_id, a.name, a.kind, a.history_from, a.execution,
             {brokers.COLUMNS},
             (SELECT jsonb_object_agg(currency, trim_scale(amount)::text) FROM account_cash c WHERE c.account_id = a.id)
                 AS cash
@@ -185,6 +194,7 @@ class _Shelf:
             taxpayer_group=str(row["taxpayer_group_id"]),
             broker=row["broker"] or "",
             history_from=row["history_from"],
+            execution=BrokerKind(row["execution"]),
         )
 
     def _lot(self, row: asyncpg.Record) -> TaxLot:

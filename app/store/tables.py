@@ -101,6 +101,7 @@ class PortfolioRow(Model):
     targets_id = fields.BigIntField(null=True)  # a sealed version of its own, by a composite key in SQL
     created_at = fields.DatetimeField()
     updated_at = fields.DatetimeField()
+    halted_at = fields.DatetimeField(null=True)
 
     class Meta:
         table = "portfolios"
@@ -119,6 +120,9 @@ class AccountRow(Model):
     history_from = fields.DateField(null=True)
     synced_at = fields.DatetimeField()
     broker_id = fields.BigIntField(null=True)  # of brokers, by a key in SQL
+    execution = fields.CharField(max_length=16, db_default="MANUAL")
+    reconciled_at = fields.DatetimeField(null=True)  # when its broker last said what it holds
+    asked_at = fields.DatetimeField(null=True)  # when it was last asked
 
     class Meta:
         table = "accounts"
@@ -136,6 +140,8 @@ class TaxLotRow(Model):
     acquired_on = fields.DateField()
     holding_from = fields.DateField()
     origin = fields.CharField(max_length=16)
+    purchase_id = fields.UUIDField(null=True)  # of all lots that one purchase was cut into; null: its own
+    replaced = fields.BooleanField(db_default=False)  # its shares have replaced shares sold at a loss
 
     class Meta:
         table = "tax_lots"
@@ -157,6 +163,7 @@ class TransactionRow(Model):
     traded_on = fields.DateField()
     actor = fields.CharField(max_length=255)
     recorded_at = fields.DatetimeField()
+    booked = fields.BooleanField(db_default=False)  # of a fill: lots and cash moved with it
 
     class Meta:
         table = "transactions"
@@ -248,6 +255,16 @@ class PlanRow(Model):
     advice: Any = fields.JSONField(null=True)
     solve_ms = fields.IntField(null=True)
     progress: Any = fields.JSONField(null=True)
+    approved_by = fields.CharField(max_length=255, null=True)
+    approved_at = fields.DatetimeField(null=True)
+    approved: Any = fields.JSONField(null=True)
+    reason = fields.TextField(null=True)
+    cancel_asked_by = fields.CharField(max_length=255, null=True)
+    cancel_asked_at = fields.DatetimeField(null=True)
+    wake_at = fields.DatetimeField(null=True)
+    ended_at = fields.DatetimeField(null=True)
+    outcome: Any = fields.JSONField(null=True)
+    inputs = fields.BinaryField(null=True)
 
     class Meta:
         table = "plans"

@@ -93,7 +93,8 @@ async def replace_targets(
         now,
     )
     await plans.supersede_open_plans(owner_id, tx, portfolio.id, author, now, queued=False)
-    document = {"version": version, "note": note, "targets": targets.entries}
+    before = {"version": portfolio.targets_version} if portfolio.targets_version else None
+    document = {"version": version, "note": note, "targets": targets.entries, "before": before}
     await history.append_history(owner_id, tx, portfolio.id, "TARGETS_SET", meta.id, author, now, document)
     await events.append_event(owner_id, tx, portfolio.id, "targets", meta.id, {"version": version}, now)
     return StoredTargets(meta, replace(targets, version=version))

@@ -13,7 +13,8 @@ from app.store.db import Tx
 
 PORTFOLIO: Final = 1
 OWNER: Final = 2
-_SHARED: Final = {PORTFOLIO: 8, OWNER: 1}
+TAXPAYERS: Final = 3
+_SHARED: Final = {PORTFOLIO: 8, OWNER: 1, TAXPAYERS: 1}
 """So many neighbours share a turn: the chunk of a scan takes those of hundreds, and the server holds some thousands."""
 _KEYS: Final = 2147483647
 

@@ -68,6 +68,14 @@ def receive(
         receiver.receive(receiver.read_secrets(secret), port, out)
 
 
+@app.command(hidden=True)
+def desk(portfolio: str, url: Url = LOCAL, token: Token = "") -> None:
+    """Approve the plans of a portfolio and show how they are worked; a child process of `demo`."""
+    from app.terminal import desk
+
+    _call(url, token, lambda client: desk.work(client, portfolio, out))
+
+
 def _call(url: str, token: str, work: Callable[["Client"], Awaitable[Any]]) -> Any:
     """Run work with a client of the API; Ctrl-C is a good end."""
     from app.core.errors import InvalidInput

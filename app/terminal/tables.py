@@ -42,6 +42,7 @@ def print_plan(answer: dict[str, Any], out: Console) -> None:
         out.print(table)
     for trade in answer["trades"]:
         out.print(f"{trade['side']} {trade['symbol']}: {trade['explanation']}")
+    _print_orders(answer, out)
     for title, field in (("Left out", "skipped"), ("Advice", "advice")):
         if answer[field]:
             out.print(f"\n{title}")
@@ -51,6 +52,19 @@ def print_plan(answer: dict[str, Any], out: Console) -> None:
     _print_totals(answer, out)
     for warning in answer["warnings"]:
         out.print(f"warning: {warning}")
+
+
+def _print_orders(answer: dict[str, Any], out: Console) -> None:
+    """Print how each trade is worked, and why."""
+    table = _table("trade", "symbol", "order", "why", right="")
+    for trade in answer["trades"]:
+        execution = trade["execution"]
+        number = {"LIMIT": execution.get("limitPrice"), "TWAP": f"x {execution.get('slices')}"}.get(execution["style"])
+        order = f"{execution['style']} {number}" if number else execution["style"]
+        table.add_row(trade["side"], trade["symbol"], order, execution["rationale"])
+    if answer["trades"]:
+        out.print()
+        out.print(table)
 
 
 def print_ledger(answer: dict[str, Any], years: Iterable[Any], out: Console) -> None:

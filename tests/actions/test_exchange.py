@@ -516,3 +516,15 @@ async def test_a_broker_must_be_known_where_the_file_does_not_record_it(alice: C
     rewrite(file, portfolio=named("Nordic"))
     portfolio_id = await imported(alice, file, with_assets=False)
     assert (await snapshot(alice, portfolio_id)).portfolio.accounts[0].broker == "Nordic"
+
+
+async def test_a_file_does_not_choose_alpaca_and_nothing_of_it_is_written(alice: Context, file: Path) -> None:
+    accounts = [{"name": "Main", "execution": "PAPER"}, {"name": "Live", "execution": "ALPACA"}]
+    rewrite(file, brokers=[NORDIC], portfolio={"accounts": accounts}, transactions=[])
+    assert (await refusal(imported(alice, file))).startswith(
+        "portfolio.accounts.1.execution: no new account works at ALPACA"
+    )
+    assert await count(alice, "brokers") == 0
+    rewrite(file, portfolio={"accounts": accounts[:1]}, transactions=[])
+    portfolio_id = await imported(alice, file)
+    assert (await exchange.export_file(alice, portfolio_id))["portfolio"]["accounts"][0]["execution"] == "PAPER"

@@ -2,7 +2,6 @@
 
 import random
 from contextlib import suppress
-from dataclasses import replace
 from decimal import Decimal
 from time import perf_counter
 
@@ -13,7 +12,7 @@ from app.core.drift import Snapshot
 from app.core.errors import LimitExceeded
 from app.core.optimize import milp
 from app.core.optimize.allocate import PlanScope
-from app.core.optimize.problem import PLAN_LIMITS, Limits, Lot
+from app.core.optimize.problem import PLAN_LIMITS, Deadline, Lot
 from app.core.plan import PlanRequest
 from app.core.policy import Policy
 from tests.builders import snapshot
@@ -57,14 +56,14 @@ def test_one_deadline_holds_for_several_accounts() -> None:
 def test_the_deadline_holds_for_each_of_several_questions() -> None:
     """A question that is asked when the time is over gets no time of its own: the answer is to do nothing."""
     asked = problem(sleeve(400, entry(0, Lot(600))), sleeve(200, entry(1)))
-    held = milp.solve(asked, Limits(left=lambda: -1.0))
+    held = milp.solve(asked, Deadline(left_s=lambda: -1.0))
     assert (traded(held), held.nodes) == ([[0.0], [0.0]], 0)
-    assert traded(milp.solve(asked, Limits(left=lambda: 5.0))) == [[-200.0], [200.0]]
+    assert traded(milp.solve(asked, Deadline(left_s=lambda: 5.0))) == [[-200.0], [200.0]]
 
 
 def test_a_question_that_time_ended_is_told() -> None:
     cuts: list[int] = []
-    limits = replace(PLAN_LIMITS, seconds=1e-9, cut=lambda: cuts.append(1))
+    limits = Deadline(PLAN_LIMITS.gap, PLAN_LIMITS.nodes, 1e-9, on_cut=lambda: cuts.append(1))
     milp.solve(problem(sleeve(400, entry(0, Lot(600))), sleeve(200, entry(1))), limits)
     assert cuts == [1]
 

@@ -18,6 +18,7 @@ from app.core.tax import TaxFacts
 from app.core.trades import TradeSide
 from app.embedded import Endpoints
 from app.settings import Settings
+from app.store import inputs
 
 
 @pytest.fixture
@@ -55,7 +56,8 @@ async def tell(context: Context, account_id: str, side: TradeSide, units: int, p
 async def known(context: Context, portfolio_id: str) -> TaxFacts:
     async with context.store.owned(context.owner_id, reading=True) as tx:
         loaded, told = await making.load(context.owner_id, tx, portfolio_id, context.now)
-    return making.search_told(loaded.snapshot, told, PlanRequest(PlanScope.FULL), 10.0, watch=Watch()).facts
+    _, pinned = making.search_told(loaded.snapshot, told, PlanRequest(PlanScope.FULL), 10.0, watch=Watch())
+    return inputs.unpack(pinned.packed).snapshot.tax
 
 
 async def test_loss_in_one_portfolio_is_known_to_a_plan_of_the_other_and_not_to_a_stranger(alice: Context) -> None:

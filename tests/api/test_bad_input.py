@@ -1,6 +1,5 @@
 """What is wrong with an input is said with its place, its code and its numbers, and nothing is stored."""
 
-import copy
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -88,6 +87,7 @@ def absent(mutation: str, field: str, **given: Any) -> Case:
     return Case(mutation, {field: "x", **given}, f"{what} x does not exist", field, "NOT_FOUND", {"missingId": "x"})
 
 
+APPROVE: Final = {"planId": "x", "expectedVersion": 1, "idempotencyKey": "k"}
 CASES: Final = [
     # portfolioCreate
     create(f"name {TEXT}", "name", name=""),
@@ -152,6 +152,30 @@ CASES: Final = [
     policy("taxBudget -1 is below 0", "taxBudget", taxBudget="-1"),
     policy("yearlyLossCap -1 is below 0", "yearlyLossCap", yearlyLossCap="-1"),
     policy("minHarvest -0.01 is below 0", "minHarvest", minHarvest="-0.01"),
+    policy("twapInterval is PT0S; it must be at least PT1S", "twapInterval", twapInterval="PT0S"),
+    policy("twapHorizon is P2D; at most P1D is allowed", "twapHorizon", twapHorizon="P2D", twapInterval="P1D"),
+    policy(
+        "a slice every PT1S for PT1H makes 3601 slices; at most 500 are allowed: lengthen twapInterval or shorten "
+        "twapHorizon",
+        "twapInterval",
+        twapInterval="PT1S",
+    ),
+    policy("collarMin 3 is above collarMax 2; lower the one or raise the other", "collarMin", collarMin="3"),
+    policy("collarMax is 50.5; at most 50 is allowed", "collarMax", collarMax="50.5"),
+    policy("collarDays is 31; at most 30 is allowed", "collarDays", collarDays="31"),
+    policy("reprices is -1; it must be from 0 to 100", "reprices", reprices=-1),
+    policy("fourEyes is null; leave it out to keep it", "fourEyes", fourEyes=None),
+    policy(
+        "only a FUND is traded at net asset value, not STOCK",
+        "styles",
+        styles=[{"assetClass": "STOCK", "style": "NAV"}],
+    ),
+    policy(
+        "the style of BOND is given twice",
+        "styles 1",
+        "DUPLICATE",
+        styles=[{"assetClass": "BOND", "style": "MARKET"}, {"assetClass": "BOND", "style": "LIMIT"}],
+    ),
     policy("AAA is given twice", "noBuy 1", "DUPLICATE", noBuy=["AAA", "AAA"]),
     policy("symbol must be a ticker such as AAPL or BRK.B, not ' A'", "noSell 0", noSell=[" A"]),
     policy("there are 501 symbols; at most 500 are allowed", "noSell", "LIMIT_EXCEEDED", noSell=["AAA"] * 501),
@@ -296,7 +320,13 @@ CASES: Final = [
         accounts=[{"name": "A"}, {"name": "B", "broker": "NOPE"}],
     ),
     Case("accountUpdate", {"accountId": "$account", "broker": "NOPE"}, "no broker is called NOPE", "broker"),
-    Case("accountUpdate", {"accountId": "$account"}, "broker is missing; give a name", "broker", "REQUIRED"),
+    Case(
+        "accountUpdate",
+        {"accountId": "$account"},
+        "there is nothing to change; give broker, null to have none, or execution",
+        "broker",
+        "REQUIRED",
+    ),
     # pricesRecord, as an operator: all or none
     Case("pricesRecord", {"prices": []}, "no prices are given", "prices", "REQUIRED"),
     Case(
@@ -356,7 +386,33 @@ CASES: Final = [
         "LIMIT_EXCEEDED",
     ),
     absent("deliveriesReplay", "hookId"),
+    # planApprove
+    Case("planApprove", APPROVE, "plan x does not exist", "planId", "NOT_FOUND", {"missingId": "x"}),
+    Case(
+        "planApprove",
+        APPROVE | {"excludeTradeIds": ["x"] * 501},
+        "there are 501 items; at most 500 are allowed",
+        "excludeTradeIds",
+        "LIMIT_EXCEEDED",
+    ),
+    # planReject
+    Case("planReject", {"planId": "x"}, "plan x does not exist", "planId", "NOT_FOUND", {"missingId": "x"}),
+    Case("planReject", {"planId": "x", "reason": " "}, "reason must be 1 to 1000 characters", "reason"),
+    # planCancel
+    Case("planCancel", {"planId": "x", "reason": "x" * 1001}, "reason must be 1 to 1000 characters", "reason"),
     Case("planCancel", {"planId": "x"}, "plan x does not exist", "planId", "NOT_FOUND", {"missingId": "x"}),
+    # halts, and fills by hand
+    Case("portfolioHalt", {"portfolioId": "x"}, "portfolio x does not exist", "portfolioId", "NOT_FOUND"),
+    Case("portfolioHalt", {"portfolioId": "$portfolio", "reason": "x" * 501}, "reason must be 1 to 500", "reason"),
+    Case("portfolioResume", {"portfolioId": "x"}, "portfolio x does not exist", "portfolioId", "NOT_FOUND"),
+    Case("tradingHalt", {"reason": " "}, "reason must be 1 to 500 characters", "reason"),
+    Case(
+        "orderFillsRecord",
+        {"planId": "x", "idempotencyKey": "k", "orders": []},
+        "there is nothing to record",
+        "orders",
+        "REQUIRED",
+    ),
     # alertAcknowledge
     Case("alertAcknowledge", {"alertId": "x"}, "alert x does not exist", "alertId", "NOT_FOUND", {"missingId": "x"}),
     # alertSnooze
@@ -542,59 +598,3 @@ def test_band_that_is_written_into_the_document_is_refused_by_its_field(desk: De
     (error,) = desk.caller.answer(mutation)["errors"]
     assert error["message"].startswith(message)
     assert error["locations"]
-
-
-# ---------------------------------------------------------------- the valid that turns invalid
-
-
-def test_archived_portfolio_is_read_only(api: Api, owner: Caller) -> None:
-    made = portfolio_of(owner)
-    portfolio, account = made["id"], made["accounts"][0]["id"]
-    entries = [{"key": "AAA", "percent": "100"}]
-    attempts = [
-        ("portfolioUpdate", {"portfolioId": portfolio, "name": "Other"}, "portfolioId"),
-        ("targetsSet", {"portfolioId": portfolio, "entries": entries}, "portfolioId"),
-        ("holdingsImport", {"accountId": account, "lots": [{"symbol": "AAA", "quantity": "1"}]}, "accountId"),
-        ("rebalancePropose", {"portfolioId": portfolio}, "portfolioId"),
-    ]
-    assert owner.mutate("portfolioUpdate", portfolioId=portfolio, status="ARCHIVED")["userErrors"] == []
-    before = api.stored()
-    for mutation, given, place in attempts:
-        error = owner.mutate(mutation, **copy.deepcopy(given))["userErrors"][0]
-        assert (error["code"], error["state"], error["path"]) == ("INVALID_STATE", "ARCHIVED", ["input", place])
-        assert error["message"] == "the portfolio is archived; make it ACTIVE first"
-    assert api.stored() == before
-    assert owner.mutate("portfolioUpdate", portfolioId=portfolio, status="ACTIVE")["userErrors"] == []
-    for mutation, given, _ in attempts:
-        assert owner.mutate(mutation, **given)["userErrors"] == []
-
-
-def test_price_that_grows_old_stops_plans_and_a_fresh_one_allows_them(owner: Caller, operator: Caller) -> None:
-    symbol = "OLD"
-    operator.mutate("assetUpsert", symbol=symbol, assetClass="STOCK", name=symbol)
-    old = {"symbol": symbol, "price": "10", "pricedAt": "2020-01-02T00:00:00Z"}
-    operator.mutate("pricesRecord", prices=[old])
-    lots = [{"symbol": symbol, "quantity": "1"}]
-    made = portfolio_of(owner, accounts=[{"lots": lots}], targets=[{"key": symbol, "percent": "100"}])
-    error = owner.mutate("rebalancePropose", portfolioId=made["id"], scope="FULL")["userErrors"][0]
-    assert (error["__typename"], error["code"]) == ("StaleDataError", "STALE_DATA")
-    assert symbol in error["message"]
-    operator.mutate("pricesRecord", prices=[{"symbol": symbol, "price": "10"}])
-    again = owner.mutate("rebalancePropose", "plan { status }", portfolioId=made["id"], scope="FULL")
-    assert again == {"plan": {"status": "NOTHING_TO_DO"}, "userErrors": []}
-
-
-def test_key_that_was_used_for_another_request_is_refused(api: Api, owner: Caller) -> None:
-    portfolio = portfolio_of(owner)["id"]
-    first = owner.mutate("rebalancePropose", "plan { id }", portfolioId=portfolio, idempotencyKey="k", scope="FULL")
-    before = api.stored()
-    again = owner.mutate("rebalancePropose", "plan { id }", portfolioId=portfolio, idempotencyKey="k", scope="FULL")
-    other = owner.mutate("rebalancePropose", portfolioId=portfolio, idempotencyKey="k", scope="CASH_FLOW")
-    create = owner.mutate("portfolioCreate", name="Other", idempotencyKey="k")
-    assert again == first
-    for payload in (other, create):
-        error = payload["userErrors"][0]
-        assert (error["__typename"], error["code"]) == ("IdempotencyError", "IDEMPOTENCY_MISMATCH")
-        assert error["message"] == "the key k was used for another request; take a new key"
-        assert error["path"] == ["input", "idempotencyKey"]
-    assert api.stored() == before

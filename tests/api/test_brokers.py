@@ -117,3 +117,39 @@ def test_plan_is_refused_where_the_brokers_currency_has_no_rate(operator: Caller
     made = portfolio_of(owner, accounts=accounts, targets=[{"key": "BBB", "percent": "100"}])
     (error,) = owner.mutate("rebalancePropose", portfolioId=made["id"], scope="FULL")["userErrors"]
     assert (error["code"], error["message"]) == ("STALE_DATA", "There is no rate for XTS/USD, in which Far charges")
+
+
+def test_account_says_who_works_its_orders(owner: Caller) -> None:
+    made = portfolio_of(owner, accounts=[{"name": "By hand"}, {"name": "On paper", "execution": "PAPER"}])
+    query = "query ($id: ID!) { portfolio(id: $id) { version accounts { name execution broker } } }"
+    before = owner.data(query, id=made["id"])["portfolio"]
+    assert [account["execution"] for account in before["accounts"]] == ["MANUAL", "PAPER"]
+    account = made["accounts"][0]["id"]
+    changed = owner.mutate("accountUpdate", "account { execution broker }", accountId=account, execution="PAPER")
+    assert changed == {"account": {"execution": "PAPER", "broker": None}, "userErrors": []}
+    after = owner.data(query, id=made["id"])["portfolio"]
+    assert [account["execution"] for account in after["accounts"]] == ["PAPER", "PAPER"]
+    assert after["version"] == before["version"] + 1
+
+
+def test_broker_and_execution_are_changed_apart_or_together(operator: Caller, owner: Caller) -> None:
+    record(operator, name="Apart")
+    account = portfolio_of(owner)["accounts"][0]["id"]
+
+    def update(**given: object) -> Any:
+        return owner.mutate("accountUpdate", "account { broker execution }", accountId=account, **given)["account"]
+
+    assert update(broker="Apart", execution="PAPER") == {"broker": "Apart", "execution": "PAPER"}
+    assert update(execution="MANUAL") == {"broker": "Apart", "execution": "MANUAL"}
+    assert update(broker=None) == {"broker": None, "execution": "MANUAL"}
+    assert owner.mutate("accountUpdate", accountId=account)["userErrors"][0]["code"] == "REQUIRED"
+
+
+def test_alpaca_is_for_the_account_that_the_operator_named_alone(owner: Caller) -> None:
+    account = portfolio_of(owner)["accounts"][0]["id"]
+    (error,) = owner.mutate("accountUpdate", accountId=account, execution="ALPACA")["userErrors"]
+    assert (error["code"], error["path"]) == ("INVALID", ["input", "execution"])
+    assert f"the operator has to name {account} in STEELYARD_ALPACA_ACCOUNT" in error["message"]
+    accounts = [{"name": "Main"}, {"name": "Live", "execution": "ALPACA"}]
+    (error,) = owner.mutate("portfolioCreate", name="Live", accounts=accounts)["userErrors"]
+    assert (error["code"], error["path"]) == ("INVALID", ["input", "accounts", "1", "execution"])

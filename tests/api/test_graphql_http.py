@@ -239,6 +239,8 @@ def test_caller_without_a_token_is_refused(api: Api, given: str | None) -> None:
     [
         '{ a: healthScans { nodes { id } } b: assets(search: "AAA") { nodes { symbol } } }',
         "mutation { scanStart { userErrors { code } } }",
+        'mutation { tradingHalt(input: { reason: "mine" }) { userErrors { code } } }',
+        "mutation { tradingResume { userErrors { code } } }",
         'mutation { assetUpsert(input: { symbol: "X", assetClass: STOCK }) { userErrors { code } } }',
         'mutation { brokerUpsert(input: { name: "X" }) { userErrors { code } } }',
         'mutation { pricesRecord(input: { prices: [{ symbol: "AAA", price: 1 }] }) { userErrors { code } } }',

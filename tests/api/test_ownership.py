@@ -33,7 +33,7 @@ class World:
 def belongings(owner: Caller) -> dict[str, str]:
     """Create a portfolio that is far from its targets; return the ids of all there is to it after a scan."""
     portfolio = portfolio_of(owner, targets=[{"key": "AAA", "percent": "20"}, {"key": "BBB", "percent": "80"}])
-    proposed = owner.mutate("rebalancePropose", "plan { id }", portfolioId=portfolio["id"], scope="FULL")
+    proposed = owner.mutate("rebalancePropose", "plan { id trades { id } }", portfolioId=portfolio["id"], scope="FULL")
     told = {"events": ["ALERT_RAISED"]}
     webhook = owner.mutate("webhookCreate", "webhook { id }", url="https://93.184.216.34/", **told)["webhook"]["id"]
     email = owner.mutate("emailCreate", "email { id }", address="a@example.com", **told)["email"]["id"]
@@ -44,6 +44,7 @@ def belongings(owner: Caller) -> dict[str, str]:
         ids.PORTFOLIO: portfolio["id"],
         ids.ACCOUNT: portfolio["accounts"][0]["id"],
         ids.PLAN: proposed["plan"]["id"],
+        ids.TRADE: proposed["plan"]["trades"][0]["id"],
     }
 
 
@@ -94,7 +95,7 @@ PORTFOLIO: Final = """
 { portfolio(id: "%s") {
     id name value { amount } accounts { id } holdings { nodes { id lots { id } } } targets { id } drift { status }
     targetsHistory { nodes { id } } driftHistory { nodes { bucket } } health { measured }
-    alerts { nodes { id } } plans { nodes { id } }
+    alerts { nodes { id } } plans { nodes { id } } history { nodes { text } } auditTrail { whole }
 } }
 """
 
@@ -110,13 +111,22 @@ QUERIES: Final = {
 ENTRIES: Final = [{"key": "AAA", "percent": "100"}]
 MUTATIONS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
     "PortfolioUpdateInput.portfolioId": (ids.PORTFOLIO, "portfolioUpdate", {"name": "Mine now"}),
+    "PortfolioHaltInput.portfolioId": (ids.PORTFOLIO, "portfolioHalt", {"reason": "eve says so"}),
+    "PortfolioResumeInput.portfolioId": (ids.PORTFOLIO, "portfolioResume", {}),
     "HoldingsImportInput.accountId": (ids.ACCOUNT, "holdingsImport", {"lots": [], "cash": "0"}),
     "TransactionsImportInput.accountId": (
         ids.ACCOUNT,
         "transactionsImport",
         {"historyFrom": "2024-01-01", "idempotencyKey": "the same for all"},
     ),
+    "PlanApproveInput.planId": (ids.PLAN, "planApprove", {"expectedVersion": 2, "idempotencyKey": "the same for all"}),
+    "PlanRejectInput.planId": (ids.PLAN, "planReject", {}),
     "PlanCancelInput.planId": (ids.PLAN, "planCancel", {}),
+    "OrderFillsRecordInput.planId": (
+        ids.PLAN,
+        "orderFillsRecord",
+        {"orders": [{"orderId": "x", "done": True}], "idempotencyKey": "the same for all"},
+    ),
     "AccountUpdateInput.accountId": (ids.ACCOUNT, "accountUpdate", {"broker": None}),
     "TargetsSetInput.portfolioId": (ids.PORTFOLIO, "targetsSet", {"entries": ENTRIES}),
     "TargetsSetInput.portfolioId, only checked": (
@@ -151,6 +161,8 @@ MUTATIONS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
 }
 REPLAYED: Final = "DeliveriesReplayInput.deliveryIds"
 SOLD: Final = "RebalanceProposeInput.sellLots"
+LEFT_OUT: Final = "PlanApproveInput.excludeTradeIds"
+FILLED: Final = "OrderFillsInput.orderId"  # in test_fills, where there are orders
 SUBSCRIPTIONS: Final = {
     "Subscription.planUpdated(planId:)",
     "Subscription.driftUpdated(portfolioId:)",
@@ -171,7 +183,7 @@ def test_every_argument_that_takes_an_id_is_tried_here() -> None:
                 if get_named_type(given.type).name == "ID":
                     found.add(f"{named.name}.{name}({argument}:)")
     tried = {
-        name.partition(" of ")[0].partition(",")[0] for name in (*QUERIES, *MUTATIONS, REPLAYED, SOLD)
+        name.partition(" of ")[0].partition(",")[0] for name in (*QUERIES, *MUTATIONS, REPLAYED, SOLD, LEFT_OUT, FILLED)
     } | SUBSCRIPTIONS
     assert found == tried
 
@@ -256,6 +268,21 @@ def test_selling_a_lot_that_is_somebody_elses_sells_nothing(world: World) -> Non
     assert (error["code"], error["path"], error["missingId"]) == ("NOT_FOUND", ["input", "sellLots", "1"], theirs)
 
 
+def test_trade_of_somebody_elses_plan_is_not_left_out(world: World) -> None:
+    own = world.of_eve[ids.PLAN]
+    version = world.eve.data("query ($id: ID!) { rebalancePlan(id: $id) { version } }", id=own)["rebalancePlan"][
+        "version"
+    ]
+
+    def ask(given: str) -> str:
+        asked = {"planId": own, "expectedVersion": version, "idempotencyKey": "k", "excludeTradeIds": [given]}
+        payload = world.eve.mutate("planApprove", "plan { id }", **asked)
+        assert [error["code"] for error in payload["userErrors"]] == ["NOT_FOUND"]
+        return json.dumps(payload, ensure_ascii=False)
+
+    answers_of(world, ids.TRADE, ask)
+
+
 def first_of(caller: Caller, query: str) -> Any:
     """Return the payload of the first event of a subscription."""
     with caller.api.socket() as socket:
@@ -330,6 +357,12 @@ ROUTES: Final = {
     "POST propose, only shown": ("POST", ids.PORTFOLIO, "{theirs}/propose", {"dryRun": True}, {}),
     "GET plan of a portfolio": ("GET", ids.PORTFOLIO, "{theirs}/plans/{own_plan}", None, {}),
     "GET plan": ("GET", ids.PLAN, "{own}/plans/{theirs}", None, {}),
+    "POST approve": (
+        *("POST", ids.PLAN, "{own}/plans/{theirs}/approve", None),
+        {"if_match": '"v2"', "idempotency_key": "the same for all"},
+    ),
+    "POST approve, without a version": ("POST", ids.PLAN, "{own}/plans/{theirs}/approve", None, {}),
+    "POST reject": ("POST", ids.PLAN, "{own}/plans/{theirs}/reject", None, {}),
     "POST cancel": ("POST", ids.PLAN, "{own}/plans/{theirs}/cancel", None, {}),
 }
 

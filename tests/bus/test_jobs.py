@@ -30,4 +30,5 @@ def test_every_job_has_a_queue() -> None:
         "scan_chunk": jobs.LIGHT,
         "prices_tick": jobs.LIGHT,
         "plan_compute": jobs.HEAVY,
+        "plan_execute": jobs.LIGHT,
     }

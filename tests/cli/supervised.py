@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -107,6 +107,14 @@ class Supervised:
         pid = self.pid_of(words)
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: self.pid_of(words) not in (0, pid), f"{words} to be started again")
+
+    def kill_all(self, children: Iterable[str]) -> None:
+        """Kill children at once, and wait until others have taken their places."""
+        pids = {words: self.pid_of(words) for words in children}
+        for pid in pids.values():
+            os.kill(pid, signal.SIGKILL)
+        for words, pid in pids.items():
+            wait_until(lambda words=words, pid=pid: self.pid_of(words) not in (0, pid), f"{words} again")  # type: ignore[misc]
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         """Ask it to stop and return its exit code."""

@@ -14,11 +14,16 @@ import httpx2
 import pytest
 
 from app.actions import demo_prices
+from tests.cli.shell import steelyard
 from tests.cli.supervised import Supervised, supervised, wait_until
 from tests.conftest import temporary_folder
 
 CACHE = Path(__file__).parents[2] / ".cache" / "prices"
 RESTART_S = 15.0  # five on a machine that does nothing else
+CHILDREN = (
+    *("-m workers", "-m app serve", "-m app replay-prices", "-m app receive", "-m app desk"),
+    *("valkey-server", "bin/postgres -D"),
+)
 PORTFOLIOS = "{ portfolios { nodes { id } } }"
 
 
@@ -82,6 +87,24 @@ def test_three_printed_requests_are_answered(running: Demo) -> None:
         stream.close()
 
 
+def test_plan_is_worked_to_its_end_though_everything_is_killed_in_the_middle(running: Demo, data_dir: Path) -> None:
+    """The demo approves it; slices and orders with a limit are shown by `planUpdated`, before and after."""
+
+    def shown(words: str) -> bool:
+        return any(re.search(f"^plan      Crypto tilt  .*{words}", line) for line in list(running.at.lines))
+
+    wait_until(lambda: shown("TWAP .*  FILLED"), "a slice to be filled")
+    assert not shown("COMPLETED|PARTIAL")
+    running.at.kill_all(CHILDREN)
+    wait_until(running.at.is_ready, "the API to be ready again")
+    wait_until(lambda: shown("COMPLETED|PARTIAL"), "the end of the plan")
+    assert shown("LIMIT 1: .*  limit .*  FILLED")
+    assert shown("COMPLETED")
+    verified = steelyard("verify", given={"STEELYARD_DATA_DIR": str(data_dir)})
+    assert verified.code == 0, verified
+    assert verified.out.startswith("7 of 7 histories are whole, ")
+
+
 def test_prices_are_replayed(running: Demo) -> None:
     query = '{ assets(search: "AAPL") { nodes { price { at } } } }'
 
@@ -93,9 +116,7 @@ def test_prices_are_replayed(running: Demo) -> None:
     wait_until(lambda: at() > before, "the next day's prices")
 
 
-@pytest.mark.parametrize(
-    "child", ["-m workers", "-m app serve", "-m app replay", "-m app receive", "valkey-server", "bin/postgres -D"]
-)
+@pytest.mark.parametrize("child", CHILDREN)
 def test_child_that_is_killed_is_started_again(running: Demo, child: str) -> None:
     running.at.kill(child)
     running.at.said("died and was started again.")

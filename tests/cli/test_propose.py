@@ -71,6 +71,26 @@ def test_a_person_reads_what_to_trade_why_and_how_good_it_is(tmp_path: Path) -> 
     assert "OPTIMAL: objective 0.06, doing nothing 300, gap 0 % of the value" in said.out.replace("\n", " ")
 
 
+def test_a_person_and_a_program_read_how_each_trade_is_worked(tmp_path: Path) -> None:
+    document = file_of({"A": ("120", "150"), "B": ("80", "150")}, HALVES)
+    document["asOf"] = "2024-06-01T12:00:00Z"  # a Saturday
+    document["assets"][1]["assetClass"] = "CRYPTO"
+    sale, purchase = (trade["execution"] for trade in plan_of(document, tmp_path, "--scope", "FULL")["trades"])
+    why = (
+        "One order for the session, limited to 149.85 USD, 0.1 % below the price of 150: its volatility is not known, "
+        "so the least collar counts; its daily volume is not known; A waits until its exchange opens, "
+        "2024-06-03T13:30:00Z."
+    )
+    limit = {"style": "LIMIT", "rationale": why, "notBefore": "2024-06-03T13:30:00Z", "limitPrice": "149.85"}
+    assert sale == limit
+    why = "13 slices, one every PT5M: crypto is spread over time, as it trades around the clock."
+    slices = {"duration": "PT1H", "slices": 13, "sliceQuantity": "1.538461538461538461"}
+    assert purchase == {"style": "TWAP", "rationale": why, "notBefore": None} | slices
+    rows = [" ".join(line.split()) for line in propose(document, tmp_path, "--scope", "FULL").out.splitlines()]
+    assert any(row.startswith("SELL A LIMIT 149.85 One order for the session, limited to") for row in rows)
+    assert any(row.startswith("BUY B TWAP x 13 13 slices, one every PT5M") for row in rows)
+
+
 def test_what_is_excluded_stays_and_says_so(tmp_path: Path) -> None:
     document = file_of({"A": ("120", "150"), "B": ("80", "150")}, HALVES)
     plan = plan_of(document, tmp_path, "--scope", "FULL", "--no-sell", "A")

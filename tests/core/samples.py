@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from app.core.bands import SMART, Band, BandKind, Destination, below, two_sided
 from app.core.costs import Costs, Impact, Tier
-from app.core.policy import LotMethod, Objective, Policy, TaxRegime, WashRule
+from app.core.policy import LotMethod, Objective, OrderStyle, Policy, TaxRegime, WashRule
+from app.core.portfolio import AssetClass
 from app.core.targets import TargetDraft
 from tests.builders import absolute, hybrid, moving_band, relative
 
@@ -147,8 +148,28 @@ def rules() -> st.SearchStrategy[dict[str, object]]:
             "improvement": st.none() | share,
             "no_buy": symbols,
             "no_sell": symbols,
+            "styles": styles(),
+            "twap_horizon_s": st.integers(0, 86_400),
+            "twap_interval_s": st.integers(174, 10**6),  # 173 would make 500 slices of a day, and one more
+            "volatility_limit": share,
+            "participation_limit": share,
+            "collar_days": decimals("0", "30", 6),
+            "collar_min": decimals("0", "5", 6),
+            "collar_max": decimals("5", "50", 6),
+            "reprice_after_s": st.integers(0, 10**6),
+            "reprices": st.integers(0, 100),
+            "price_move_limit": st.none() | share,
+            "four_eyes": st.booleans(),
         }
     )
+
+
+def styles() -> st.SearchStrategy[dict[AssetClass, OrderStyle]]:
+    """Draw how classes are worked; only funds are traded at net asset value."""
+    kinds = [kind for kind in AssetClass if kind is not AssetClass.FUND]
+    named = st.dictionaries(st.sampled_from(kinds), st.sampled_from([one for one in OrderStyle if one.value != "NAV"]))
+    funds = st.dictionaries(st.just(AssetClass.FUND), st.sampled_from(OrderStyle))
+    return st.builds(lambda some, fund: some | fund, named, funds)
 
 
 def policies(*, free: bool = False) -> st.SearchStrategy[Policy]:

@@ -19,8 +19,19 @@ from app.core.drafts import AccountDraft, LotDraft, TransactionDraft
 from app.core.drift import Snapshot
 from app.core.errors import SteelyardError
 from app.core.money import EXACT, plain
-from app.core.policy import MAX_PRICE_AGE_S, Objective, Policy, TaxRegime, WashRule
-from app.core.portfolio import Account, AccountKind, Asset, AssetClass, Broker, Market, Portfolio, Price, TaxLot
+from app.core.policy import MAX_PRICE_AGE_S, Objective, OrderStyle, Policy, TaxRegime, WashRule
+from app.core.portfolio import (
+    Account,
+    AccountKind,
+    Asset,
+    AssetClass,
+    Broker,
+    BrokerKind,
+    Market,
+    Portfolio,
+    Price,
+    TaxLot,
+)
 from app.core.targets import Target, TargetDraft, Targets
 from app.core.trades import TradeSide
 from tests.builders import absolute, hybrid, moving_band, relative
@@ -110,6 +121,7 @@ def test_costs_and_brokers_are_read() -> None:
     first = Tier(Decimal(0), Decimal(1), Decimal("0.0025"), Decimal(2), Decimal(30))
     assert found.brokers == {"X": Broker("X", "SEK", Decimal("0.0025"), {AssetClass.ETF: (first, *tiers)})}
     assert snapshot(given).portfolio.accounts[0].broker == "X"
+    assert snapshot(given).portfolio.accounts[0].execution is BrokerKind.MANUAL
     with pytest.raises(SteelyardError, match="no broker is called X; an operator can record it, and a file list it"):
         snapshot({**given, "brokers": []})
 
@@ -130,6 +142,10 @@ def test_every_field_is_read() -> None:
         "objective": "MIN_DRIFT", "driftPrice": "0.2", "taxRegime": "NONE", "washRule": "STRICT", "cryptoWashes": True,
         "lossCredit": "75", "yearlyLossCap": "1500", "minHarvest": "200", "minHarvestShare": "3", "maxTurnover": "20",
         "taxBudget": "500", "improvement": "50", "noBuy": ["GME", "BRK.B"], "noSell": ["AAPL"],
+        "styles": [{"assetClass": "FUND", "style": "NAV"}, {"assetClass": "BOND", "style": "MARKET"}],
+        "twapHorizon": "PT2H", "twapInterval": "PT10M", "volatilityLimit": "45", "participationLimit": "0.5",
+        "collarDays": "1.5", "collarMin": "0.05", "collarMax": "3", "repriceAfter": "PT0S", "reprices": 0,
+        "priceMoveLimit": None, "fourEyes": True,
     }  # fmt: skip
     lot = {"symbol": "A:EUR:XETR", "quantity": "0.001", "unitCost": "0", "acquiredOn": "2020-02-29"}
     account = {"name": "X", "kind": "TAX_EXEMPT", "cash": "1.5", "lots": [lot], "historyFrom": "2020-02-29"}
@@ -161,6 +177,12 @@ def test_every_field_is_read() -> None:
     assert (rules.min_harvest, rules.min_harvest_share) == (Decimal(200), Decimal(3))
     assert (rules.max_turnover, rules.tax_budget, rules.improvement) == (Decimal(20), Decimal(500), Decimal(50))
     assert (rules.no_buy, rules.no_sell) == (("GME", "BRK.B"), ("AAPL",))
+    assert rules.styles == {AssetClass.FUND: OrderStyle.NAV, AssetClass.BOND: OrderStyle.MARKET}
+    assert (rules.twap_horizon_s, rules.twap_interval_s) == (7200, 600)
+    assert (rules.volatility_limit, rules.participation_limit) == (Decimal(45), Decimal("0.5"))
+    assert (rules.collar_days, rules.collar_min, rules.collar_max) == (Decimal("1.5"), Decimal("0.05"), Decimal(3))
+    assert (rules.reprice_after_s, rules.reprices) == (0, 0)
+    assert (rules.price_move_limit, rules.four_eyes) == (None, True)
     assert draft.policy.max_price_age_s == {**MAX_PRICE_AGE_S, AssetClass.ETF: 60}
     bought = LotDraft("A:EUR:XETR", Decimal("0.001"), Decimal(0), date(2020, 2, 29))
     cash, since = {"EUR": Decimal("1.5")}, date(2020, 2, 29)
@@ -231,6 +253,8 @@ def test_bands(written: object, band: Band) -> None:
          "brokers.0.fees.0.tiers.0.cap", "cap -1 is below 0"),
         ("portfolio.accounts.0.broker", "", "portfolio.accounts.0.broker",
          "broker must be 1 to 200 characters without control characters or space around it"),
+        ("portfolio.accounts.0.execution", "LIVE", "portfolio.accounts.0.execution",
+         "execution must be one of MANUAL, PAPER, ALPACA, not 'LIVE'"),
         ("extra\nfield", 1, "", "there is no field 'extra\\nfield' here"),
         ("portfolio.name", "\ud800", "portfolio.name", "name must be 1 to 200 characters without control characters or "
          "space around it"),
@@ -254,6 +278,30 @@ def test_bands(written: object, band: Band) -> None:
          "symbol must be a ticker such as AAPL or BRK.B, not ' B'"),
         ("portfolio.policy.noSell", ["A"] * 501, "portfolio.policy.noSell",
          "there are 501 symbols; at most 500 are allowed"),
+        ("portfolio.policy.styles", [{"assetClass": "ETF", "style": "ICEBERG"}], "portfolio.policy.styles.0.style",
+         "style must be one of MARKET, LIMIT, TWAP, NAV, not 'ICEBERG'"),
+        ("portfolio.policy.styles", [{"assetClass": "ETF", "style": "TWAP"}] * 2, "portfolio.policy.styles.1",
+         "the style of ETF is given twice"),
+        ("portfolio.policy.styles", [{"assetClass": "ETF", "style": "NAV"}], "portfolio.policy.styles",
+         "only a FUND is traded at net asset value, not ETF"),
+        ("portfolio.policy.twapInterval", "PT0S", "portfolio.policy.twapInterval",
+         "twapInterval is PT0S; it must be at least PT1S"),
+        ("portfolio.policy.twapHorizon", "P1DT1S", "portfolio.policy.twapHorizon",
+         "twapHorizon is P1DT1S; at most P1D is allowed"),
+        ("portfolio.policy.twapInterval", "PT7S", "portfolio.policy.twapInterval",
+         "a slice every PT7S for PT1H makes 515 slices; at most 500 are allowed: lengthen twapInterval or shorten "
+         "twapHorizon"),
+        ("portfolio.policy.collarDays", "30.1", "portfolio.policy.collarDays",
+         "collarDays is 30.1; at most 30 is allowed"),
+        ("portfolio.policy.collarMax", "50.1", "portfolio.policy.collarMax",
+         "collarMax is 50.1; at most 50 is allowed"),
+        ("portfolio.policy.collarMin", "2.1", "portfolio.policy.collarMin",
+         "collarMin 2.1 is above collarMax 2; lower the one or raise the other"),
+        ("portfolio.policy.reprices", 101, "portfolio.policy.reprices", "reprices is 101; it must be from 0 to 100"),
+        ("portfolio.policy.reprices", "3", "portfolio.policy.reprices", "must be a whole number, not '3'"),
+        ("portfolio.policy.priceMoveLimit", "101", "portfolio.policy.priceMoveLimit",
+         "priceMoveLimit 101 is above 100"),
+        ("portfolio.policy.fourEyes", "yes", "portfolio.policy.fourEyes", "must be true or false, not 'yes'"),
         ("portfolio.policy.defaultBand", {"absolute": "1", "smart": True}, "portfolio.policy.defaultBand",
          "a band is exactly one of absolute, relative, hybrid, smart, volatility and cost; "
          "absolute and smart is given"),
@@ -406,8 +454,8 @@ def accounts(draw: st.DrawFn, name: str, market: Market, quantities: st.SearchSt
     held = tuple(TaxLot(f"{name}:{place}", *lot, lot[-1]) for place, lot in enumerate(lots))
     cash = draw(st.dictionaries(st.sampled_from(["USD", "EUR", "USDT"]), money, max_size=3))
     known, broker = draw(st.none() | days), draw(st.sampled_from(["", *market.brokers]))
-    kind = draw(st.sampled_from(AccountKind))
-    return Account(name, name, kind, cash, held, history_from=known, broker=broker)
+    kind, execution = draw(st.sampled_from(AccountKind)), draw(st.sampled_from(BrokerKind))
+    return Account(name, name, kind, cash, held, history_from=known, broker=broker, execution=execution)
 
 
 @st.composite

@@ -13,13 +13,16 @@ from app.core.bands import SMART, Band, BandKind, Destination, destination, shar
 from app.core.costs import Costs
 from app.core.drift import Snapshot, measure
 from app.core.errors import StaleData, TargetsSum
+from app.core.execution import limit_of, slices_of, slices_planned
 from app.core.lots import GainTerm, term
-from app.core.money import plain
+from app.core.money import QUANTITY_PLACES, floor_to_step, plain, quotient_down
 from app.core.optimize.allocate import PlanScope
+from app.core.order_values import Execution
 from app.core.plan import PlanStatus
-from app.core.policy import Policy
+from app.core.policy import OrderStyle, Policy
 from app.core.stats import Volatility
 from app.core.targets import TargetDraft
+from app.core.trades import TradeSide
 from tests.builders import (
     absolute,
     asset,
@@ -38,6 +41,8 @@ from tests.builders import (
     values,
     weights,
 )
+
+HALF_PERCENT = Policy(collar_min=Decimal("0.5"), collar_max=Decimal("0.5"))
 
 
 def test_d1_drift_of_four_equal_sleeves() -> None:
@@ -266,3 +271,33 @@ def test_o1_whole_shares_and_fractions_of_a_budget() -> None:
     fraction = asset("A", step="0.000000001")
     start = snapshot("950 cash", {"A": "100"}, assets=[fraction], prices={"A": "100.5"})
     assert trades(propose(start)) == ["BUY 9.452736318 A"]
+
+
+@pytest.mark.parametrize(
+    ("cash", "step", "bought"),
+    [("1000", "1", "9"), ("500", "1", "4"), ("50", "1", "0"), ("950", "0.000000001", "9.452736318")],
+)
+def test_o1_units_bought_at_the_limit_price(cash: str, step: str, bought: str) -> None:
+    """Lumibot, drift rebalancer: a target of 1000 at 100, limit slippage 0.5 %: limit 100.50, 9 whole shares."""
+    limit = limit_of(TradeSide.BUY, Decimal(100), HALF_PERCENT, None, Decimal("0.01"))
+    assert limit == Decimal("100.50")
+    units = quotient_down(Decimal(cash), limit, QUANTITY_PLACES)
+    assert floor_to_step(units, Decimal(step)) == Decimal(bought)
+
+
+def test_o1_limits_of_both_sides() -> None:
+    """Lumibot, drift rebalancer: from 120 the limit sells at 119.4 and buys at 120.6. 90 of a share of 100 is none."""
+    limits = [limit_of(side, Decimal(120), HALF_PERCENT, None, Decimal("0.01")) for side in TradeSide]
+    assert limits == [Decimal("120.6"), Decimal("119.4")]
+    assert floor_to_step(quotient_down(Decimal(90), Decimal(100), QUANTITY_PLACES), Decimal(1)) == 0
+
+
+def test_o2_slices_of_ten_seconds_every_five() -> None:
+    """Hummingbot, TWAP: 100 in 10 s with an interval of 5 s: three orders of 33.33 each."""
+    policy = Policy(twap_horizon_s=10, twap_interval_s=5)
+    execution = Execution(OrderStyle.TWAP, "", slices=slices_planned(policy))
+    cents = slices_of(Decimal(100), execution, asset("BTC", step="0.01"), Decimal(1))
+    assert cents == (Decimal("33.33"), Decimal("33.33"), Decimal("33.34"))
+    first, second, last = slices_of(Decimal(100), execution, asset("BTC"), Decimal(1))
+    assert first == second == Decimal("33.333333333333333333")
+    assert first + second + last == 100

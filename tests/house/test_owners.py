@@ -12,24 +12,27 @@ from tests.house.sources import Function, modules, texts_of
 
 # Rooms whose rows are nobody's, or everybody's: they take no owner.
 SHARED: Final = {
-    f"app/store/{name}.py" for name in ("assets", "brokers", "closes", "market", "clock", "scans", "owners")
+    f"app/store/{name}.py" for name in ("assets", "brokers", "closes", "market", "clock", "paper", "scans", "owners")
 }
 # Work over all owners is named so.
 OVER_ALL: Final = ("scan_", "relay_")
-# The position of the log in time, which is nobody's.
+# The position of the log in time, and the switch for all, which are nobody's.
 NOBODYS: Final = {
     "app/store/events.py current_cursor",
     "app/store/events.py is_past",
     "app/store/events.py gone_before",
+    "app/store/halts.py load_trading_halt",
 }
 # Statements by keys that were looked up for an owner, in the same transaction.
 BY_KEY: Final = {
     "app/store/alerts.py _watched": "which of the portfolios that were decided about, and locked for it, are active",
+    "app/store/manual.py _fills": "of orders that were looked up for an owner, or by scan_recorded",
     "app/store/reading.py _load": "accounts of the heads that were asked for by owner, and lots of those accounts",
 }
 OWNED: Final = {
     *("accounts", "alerts", "drift_logs", "idempotency_keys", "outbox", "plan_trades", "plans", "portfolios"),
-    *("allowances", "deliveries", "drift_days", "hooks"),
+    *("allowances", "deliveries", "drift_days", "fills", "hooks", "manual_ends", "manual_fills", "orders"),
+    *("lot_sales", "replacements"),
     *("rebalance_history", "target_versions", "tax_lots", "taxpayer_groups", "transactions"),
 }
 # The same tables under the names that statements share.

@@ -10,16 +10,19 @@ from typing import Any
 
 import pytest
 
-from app.actions import scans
+from app.actions import executing, scans
 from app.actions.live import Hub
 from app.api.auth import Principal, Verifier
 from app.api.graphql import Caller
 from app.api.schema import Schema, make_schema
 from app.context import OPERATOR, Services, on_thread, open_services, wall_now
+from app.core.order_values import BrokerKind
 from app.core.scalars import write_instant
 from app.embedded import Endpoints
 from app.settings import Settings
 from app.store import scans as scan_rows
+from tests.support import enter
+from tests.workers.broking import ScriptedBroker
 
 SECRET = "kYq7vT2m9XwR4zB8nL1cD6fH3jP5sG0a"
 
@@ -27,14 +30,16 @@ SECRET = "kYq7vT2m9XwR4zB8nL1cD6fH3jP5sG0a"
 ENTER = 1
 SNAPSHOT = 4
 # What the taxpayer group has traded, which only plans ask for.
-PAST = 2
+PAST = 3
 DRIFT = ENTER + SNAPSHOT
 CLOSES = 1
 SET_TARGETS = ENTER + 19
-PROPOSE = ENTER + 20 + PAST
+PROPOSE = ENTER + 21 + PAST + CLOSES
+APPROVE = ENTER + 28
+ORDERS = 1
 CREATE = ENTER + 35
-ACCOUNT = ENTER + 13
-IMPORT = ENTER + 29
+ACCOUNT = ENTER + 14
+IMPORT = ENTER + 30
 PRICES = ENTER + 2
 # As it raises alerts: two of these look for portfolios that a plan is to be proposed for.
 SCAN_CHUNK = 27
@@ -170,7 +175,21 @@ async def test_plan_is_made_inline(house: House) -> None:
     assert await house.cost("rebalancePropose", portfolioId=small["id"], scope="FULL") == PROPOSE
     assert await house.cost("rebalancePropose", portfolioId=large["id"], scope="FULL") == PROPOSE
     dry = await house.cost("rebalancePropose", portfolioId=large["id"], scope="FULL", dryRun=True)
-    assert dry == ENTER + SNAPSHOT + PAST
+    assert dry == ENTER + SNAPSHOT + PAST + CLOSES
+
+
+async def test_plan_is_approved(house: House) -> None:
+    for held in (2, 20):
+        made = await portfolio(house, held=held)
+        asked = "plan { id version trades { id } }"
+        plan = (await house.mutate("rebalancePropose", asked, portfolioId=made["id"], scope="FULL"))["plan"]
+        given = {"planId": plan["id"], "expectedVersion": plan["version"], "idempotencyKey": plan["id"]}
+        assert await house.cost("planApprove", **given) == APPROVE
+    query = "query ($id: ID!) { portfolio(id: $id) { history { nodes { kind document } } } }"
+    assert await house.count(query, id=made["id"]) == ENTER + SNAPSHOT + 1
+    assert await house.count("query ($id: ID!) { portfolio(id: $id) { auditTrail { whole } } }", id=made["id"]) == (
+        ENTER + SNAPSHOT + 2
+    )
 
 
 async def test_portfolio_is_created_and_its_holdings_are_replaced(house: House) -> None:
@@ -200,6 +219,25 @@ async def test_plans_and_alerts_are_listed(house: House) -> None:
     assert counts == [counts[0]] * 3
     assert counts[0] == ENTER + SNAPSHOT + 4
     assert await house.count("{ driftAlerts { nodes { key } } }") == ENTER + 1
+
+
+async def test_orders_of_plans_take_one_more_for_however_many_plans(house: House) -> None:
+    made = await portfolio(house, held=5)
+    await house.mutate("accountUpdate", accountId=made["accounts"][0]["id"], execution="PAPER")
+    listed = "query ($id: ID!) { portfolio(id: $id) { plans { nodes { orders { status } } } } }"
+    brokers = {BrokerKind.PAPER: ScriptedBroker()}
+    owner_id = (await enter(house.services, house.subject)).owner_id
+    for number in (1, 2):
+        asked = {"portfolioId": made["id"], "scope": "FULL"}
+        plan = (await house.mutate("rebalancePropose", "plan { id version }", **asked))["plan"]
+        given = {"planId": plan["id"], "expectedVersion": plan["version"], "idempotencyKey": plan["id"]}
+        await house.mutate("planApprove", **given)
+        await executing.advance(house.services, owner_id, plan["id"], brokers)
+        plans = (await house.ask(listed, id=made["id"]))["portfolio"]["plans"]["nodes"]
+        assert [len(one["orders"]) > 0 for one in plans] == [True] * number
+        assert await house.count(listed, id=made["id"]) == ENTER + SNAPSHOT + 4 + ORDERS
+        await house.mutate("planCancel", planId=plan["id"])
+        await executing.advance(house.services, owner_id, plan["id"], brokers)
 
 
 async def test_history_and_health_take_no_more_for_two_measurements_than_for_one(house: House) -> None:

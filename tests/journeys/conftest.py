@@ -31,6 +31,9 @@ def steelyard(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Ite
         tmp_path_factory.mktemp("journeys"),
         inline_lots=INLINE_LOTS,
         scan_chunk_portfolios=2,
+        # Orders on paper are filled at once, as the clock stands.
+        paper_latency_s=0,
+        paper_partial_percent=0,
         sweep_s=1,
         event_poll_s=0.5,
     )
@@ -54,6 +57,8 @@ def the_fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fragile]:
             scan_chunk_portfolios=1,
             light_jobs=1,
             job_lease_s=1,
+            paper_latency_s=0,
+            paper_partial_percent=0,
             sweep_s=0.5,
             event_poll_s=0.5,
             stop_timeout_s=2,

@@ -7,8 +7,8 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -205,6 +205,16 @@ class Fragile:
             await feed.silence(0.3)
         assert len({event["alert"]["portfolioId"] for event in feed.received}) == PORTFOLIOS
         assert {event["kind"] for event in feed.received} == {"RAISED" if self.raised else "RESOLVED"}
+
+    @contextmanager
+    def standstill_of(self, server: str) -> Iterator[None]:
+        """Let `postgres` or `valkey` answer nobody for a while."""
+        pid = self.servers.pids()[server]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def kill(self, server: str) -> None:
         """End `postgres` or `valkey` as a crash would; `servers.revive()` brings it back."""

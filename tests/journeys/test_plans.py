@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.journeys.conftest import INLINE_LOTS
-from tests.support import Person, Steelyard, until
+from tests.support import Feed, Person, Steelyard, until
 
 UPDATES = "subscription ($id: ID!) { planUpdated(planId: $id) { id status version trades { side quantity symbol } } }"
 PLAN = "plan { id status trades { side quantity symbol } }"
@@ -73,11 +73,21 @@ async def test_a_large_plan_is_followed_from_queued_to_ready(steelyard: Steelyar
             for feed in feeds:
                 await feed.until(1)
         for feed in feeds:
+            await until_ready(feed)
+            assert feed.received[-1]["trades"] == TRADES
+        await paula.done("planReject", "plan { id }", planId=asked["id"])
+        for feed in feeds:
             await feed.until_end()
             statuses = [plan["status"] for plan in feed.received]
-            assert statuses in (["QUEUED", "COMPUTING", "READY"], ["QUEUED", "READY"])
-            assert feed.received[-1]["trades"] == TRADES
+            assert statuses in (["QUEUED", "COMPUTING", "READY", "REJECTED"], ["QUEUED", "READY", "REJECTED"])
             assert feed.error is None
+
+
+async def until_ready(feed: Feed) -> None:
+    async def ready() -> bool:
+        return bool(feed.received) and feed.received[-1]["status"] == "READY"
+
+    await until(ready)
 
 
 async def test_rest_answers_202_and_says_where_the_plan_will_be(steelyard: Steelyard, paula: Person) -> None:
@@ -116,7 +126,7 @@ async def test_a_queued_plan_sees_the_targets_that_were_set_meanwhile(steelyard:
         plan = (await paula.done("rebalancePropose", PLAN, portfolioId=portfolio_id, wait="PT0S"))["plan"]
         await paula.done("targetsSet", "targets { version }", portfolioId=portfolio_id, entries=halves)
     async with paula.on_socket(UPDATES, id=plan["id"]) as feed:
-        await feed.until_end()
+        await until_ready(feed)
     made = feed.received[-1]
     assert (made["status"], made["trades"][0]["quantity"]) == ("READY", "1.66666666666")
 

@@ -8,7 +8,7 @@ from app.core import ids
 from app.core.costs import Costs, Liquidity, Tier
 from app.core.portfolio import Account, AssetClass, Broker
 from app.store import assets, brokers, history, portfolios
-from app.store.accounts import change_broker
+from app.store.accounts import AccountChange, change_account
 from tests.builders import AS_OF, snapshot
 from tests.builders import asset as drafted
 from tests.store.world import World, new_id
@@ -79,4 +79,4 @@ async def test_an_import_of_holdings_leaves_the_broker_and_a_change_is_recorded(
 async def change(world: World, portfolio_id: str, account: Account, broker: str) -> None:
     async with world.writing() as tx:
         head = await portfolios.lock_portfolio(world.owner_id, tx, portfolio_id)
-        await change_broker(world.owner_id, tx, head, account.id, broker, "alice", AS_OF)
+        await change_account(world.owner_id, tx, head, account.id, AccountChange(broker), "alice", AS_OF)

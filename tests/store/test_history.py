@@ -26,7 +26,11 @@ async def test_the_application_may_neither_change_nor_delete_facts(world: World,
 async def test_triggers_stop_even_the_owner_of_the_tables(world: World, table: str) -> None:
     await world.keep(snapshot("1 AAPL @ 180, 100 cash"))
     async with world.raw(owner=True) as connection:
-        for statement in (f"UPDATE {table} SET owner_id = owner_id", f"DELETE FROM {table}", f"TRUNCATE {table}"):
+        for statement in (
+            f"UPDATE {table} SET owner_id = owner_id",
+            f"DELETE FROM {table}",
+            f"TRUNCATE {table} CASCADE",
+        ):
             with pytest.raises(asyncpg.RestrictViolationError, match=f"{table} is append-only"):
                 await connection.execute(statement)
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import asyncpg
 import pytest
@@ -13,13 +14,15 @@ from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
 from tortoise.transactions import in_transaction
 
 from app.core.alerts import AlertEventKind, AlertStatus
+from app.core.policy import Policy
 from app.embedded import Endpoints
-from app.store import db
+from app.store import db, documents
 from app.store.alerts import alert_of_payload
 
 NAMES = [
     *("0001_initial", "0002_rules", "0003_prices", "0004_alerts", "0005_logs", "0006_scans", "0007_hooks"),
     *("0008_allowances", "0009_stale_scans", "0010_costs", "0011_plans", "0012_progress"),
+    "0013_execution",
 ]
 
 POPULATE = """
@@ -140,6 +143,18 @@ async def test_what_was_remembered_of_alerts_stays_and_data_alerts_begin_anew(em
         datetime(2024, 6, 3, 16, tzinfo=UTC),
     )
     await connection.close()
+
+
+async def test_policies_of_before_have_the_default_limit_of_price_moves(empty_database: Endpoints) -> None:
+    url = empty_database.migrate_database_url
+    await migrate_to(url, "0009_stale_scans")
+    connection = await asyncpg.connect(url)
+    await connection.execute(POPULATE)
+    await connection.execute("""UPDATE portfolios SET policy = '{"warn_at": "50"}'""")
+    await db.migrate(url)
+    policy = documents.load(Policy, await connection.fetchval("SELECT policy FROM portfolios"))
+    await connection.close()
+    assert policy == Policy(warn_at=Decimal(50))
 
 
 async def test_a_migration_that_fails_leaves_nothing(empty_database: Endpoints) -> None:

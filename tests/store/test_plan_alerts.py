@@ -11,7 +11,7 @@ from app.core.alerts import AlertKind, AlertSeverity, AlertStatus
 from app.core.errors import InvalidState
 from app.core.plan import MONITOR
 from app.core.portfolio import PortfolioStatus
-from app.store import alerts, plan_alerts, plans, portfolios
+from app.store import alerts, approvals, plan_alerts, plans, portfolios
 from app.store.plans import Made
 from app.store.reading import Loaded
 from tests.builders import AS_OF, snapshot
@@ -69,7 +69,7 @@ async def test_a_plan_of_the_monitor_expires_and_so_does_its_alert(world: World)
     loaded = await drifted(world)
     await save(world, loaded, make(loaded))
     async with world.store.shared() as tx:
-        await plans.scan_expire_plans(tx, LATER, 10)
+        await approvals.scan_expire_plans(tx, LATER, 10)
     (alert,) = await listed(world)
     assert (alert.status, alert.resolved_at) == (AlertStatus.RESOLVED, LATER)
     assert alert.message == "The plan has expired; its prices are too old to act on."

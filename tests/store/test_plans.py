@@ -15,10 +15,11 @@ from app.core import plan as core
 from app.core.costs import Costs
 from app.core.drift import Report, measure
 from app.core.optimize.allocate import PlanScope
+from app.core.order_values import Execution, OrderStyle
 from app.core.plan import Plan, PlanRequest, PlanStatus, PlanSummary, Proof, ProofStatus, TaxEstimate, WaitAdvice
 from app.core.policy import Policy
 from app.embedded import Endpoints
-from app.store import db, documents, events, history, plans, portfolios
+from app.store import approvals, db, documents, events, history, plans, portfolios
 from app.store.db import Store
 from app.store.plan_reading import PlanError, StoredPlan, load_plan, load_plans
 from app.store.plans import Claimed, Made
@@ -53,7 +54,7 @@ async def drifted(world: World) -> Loaded:
 
 def make(loaded: Loaded, request: PlanRequest = FULL) -> Made:
     done = core.propose(loaded.snapshot, request)
-    return Made(done, loaded.row.targets_version or None, "d" * 64, LATER, 7)
+    return Made(done, loaded.row.targets_version or None, "d" * 64, LATER, 7, b"inputs")
 
 
 async def save(world: World, loaded: Loaded, made: Made | None = None, request: PlanRequest = FULL) -> str:
@@ -158,6 +159,21 @@ async def test_what_was_asked_and_what_was_proven_comes_back(each_world: World) 
     stored = await load(each_world, plan_id)
     assert stored.plan == as_stored(made.plan)
     assert (stored.request, stored.solve_ms) == (request, 7)
+
+
+async def test_how_trades_are_worked_is_read_back(world: World) -> None:
+    made = make(loaded := await drifted(world))
+    ways = (
+        Execution(OrderStyle.TWAP, "Why.", slices=13, interval_s=300, volatility=Decimal("61.000001")),
+        Execution(OrderStyle.LIMIT, "Why.", limit=Decimal("180.12"), not_before=LATER, volatility=Decimal(0)),
+        Execution(OrderStyle.NAV, "Why."),
+        None,  # of before there were any
+    )
+    first = made.plan.trades[0]
+    plan = replace(made.plan, trades=tuple(replace(first, execution=way) for way in ways))
+    stored = await load(world, await save(world, loaded, replace(made, plan=plan)))
+    assert stored.plan
+    assert [planned.execution for planned in stored.plan.trades] == list(ways)
 
 
 async def test_a_plan_of_before_there_were_proofs_is_read(empty_database: Endpoints) -> None:
@@ -326,9 +342,9 @@ async def test_plans_expire_when_their_time_is_over(world: World) -> None:
     loaded = await drifted(world)
     plan_id = await save(world, loaded, make(loaded))
     async with world.store.shared() as tx:
-        assert await plans.scan_expire_plans(tx, LATER - timedelta(microseconds=1), 10) == set()
-        assert await plans.scan_expire_plans(tx, LATER, 10) == {world.owner_id}
-        assert await plans.scan_expire_plans(tx, LATER, 10) == set()
+        assert await approvals.scan_expire_plans(tx, LATER - timedelta(microseconds=1), 10) == []
+        assert await approvals.scan_expire_plans(tx, LATER, 10) == [world.owner_id]
+        assert await approvals.scan_expire_plans(tx, LATER, 10) == []
     assert (await load(world, plan_id)).status is PlanStatus.EXPIRED
 
 

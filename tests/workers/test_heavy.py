@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.actions import computing, plans
+from app.actions import approving, computing, plans
 from app.context import Context, Services, Watch, on_thread
 from app.core.errors import InvalidState, NotFound
 from app.core.optimize.allocate import PlanScope
@@ -63,7 +63,7 @@ async def test_a_plan_that_is_being_made_says_how_far_it_is(services: Services, 
 
 async def test_a_cancelled_plan_is_computed_no_further(services: Services, world: World, alice: Context) -> None:
     plan_id, long, working = await begin(services, alice, await keep(world))
-    cancelled = await plans.cancel(alice, plan_id)
+    cancelled = await approving.cancel(alice, plan_id, "")
     assert cancelled.status.value == "CANCELLED"
     await working
     assert long.watch.stopped
@@ -80,8 +80,8 @@ async def test_a_plan_that_waits_is_cancelled_before_anybody_begins(
     services: Services, world: World, alice: Context
 ) -> None:
     plan_id = await queued(alice, await keep(world))
-    assert (await plans.cancel(alice, plan_id)).status.value == "CANCELLED"
-    assert (await plans.cancel(alice, plan_id)).status.value == "CANCELLED"
+    assert (await approving.cancel(alice, plan_id, "")).status.value == "CANCELLED"
+    assert (await approving.cancel(alice, plan_id, "")).status.value == "CANCELLED"
     assert await events(world, plan_id) == ["QUEUED", "CANCELLED"]
     await computing.compute(services, alice.owner_id, plan_id)
     assert await events(world, plan_id) == ["QUEUED", "CANCELLED"]
@@ -101,14 +101,14 @@ async def test_a_plan_that_a_newer_one_supersedes_is_computed_no_further(
 async def test_a_plan_that_is_made_is_cancelled_no_more(services: Services, world: World, alice: Context) -> None:
     plan_id = await queued(alice, await keep(world))
     await computing.compute(services, alice.owner_id, plan_id)
-    with pytest.raises(InvalidState, match="the plan is READY; only one that is QUEUED or COMPUTING can be cancelled"):
-        await plans.cancel(alice, plan_id)
+    with pytest.raises(InvalidState, match=r"the plan is READY; it could be cancelled while .*; reject it instead"):
+        await approving.cancel(alice, plan_id, "")
 
 
 async def test_a_plan_of_somebody_else_cannot_be_cancelled(services: Services, world: World, alice: Context) -> None:
     plan_id = await queued(alice, await keep(world))
     with pytest.raises(NotFound):
-        await plans.cancel(await enter(services, "bob"), plan_id)
+        await approving.cancel(await enter(services, "bob"), plan_id, "")
     assert (await now(services, plan_id)).status.value == "QUEUED"
 
 

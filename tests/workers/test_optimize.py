@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.actions import computing, plans
+from app.actions import approving, computing, plans
 from app.actions.plans import StoredPlan
 from app.context import Context, Services, Watch
 from app.core.money import ZERO
@@ -132,9 +132,9 @@ async def test_a_plan_that_is_too_old_expires(services: Services, world: World, 
     plan_id = await queued(alice, await keep(world))
     await computing.compute(services, alice.owner_id, plan_id)
     await later(services, timedelta(hours=24) - timedelta(microseconds=1))
-    await plans.scan_expire(services)
+    await approving.scan_expire(services)
     assert (await now(services, plan_id)).status.value == "READY"
     await later(services, timedelta(microseconds=1))
-    await plans.scan_expire(services)
+    await approving.scan_expire(services)
     assert (await now(services, plan_id)).status.value == "EXPIRED"
     assert await events(world, plan_id) == ["QUEUED", "COMPUTING", "READY", "EXPIRED"]

@@ -110,6 +110,34 @@ async def test_an_escalation_asks_again_but_not_within_the_cooldown(services: Se
     assert [status for _, _, status in await told(world)] == ["SUPERSEDED", "QUEUED"]
 
 
+@pytest.mark.parametrize("status", ["COMPLETED", "PARTIAL"])
+async def test_after_a_plan_was_executed_the_cooldown_begins_at_its_end(
+    services: Services, world: World, alice: Context, status: str
+) -> None:
+    portfolio_id = await keep(world, Policy(auto_propose=True, cooldown_s=7200))
+    await plans.propose(alice, portfolio_id, PlanRequest(), dry_run=False, wait_s=0, key=None)
+    await later(services, timedelta(hours=12))
+    await world.sql("UPDATE plans SET status = 'EXECUTING'")
+    await move(services, world, "150")
+    assert len(await told(world)) == 1
+    await world.sql("UPDATE plans SET status = $1, ended_at = (SELECT anchored_domain FROM domain_clock)", status)
+    await later(services, 2 * HOUR - timedelta(microseconds=1))
+    assert await proposals.scan_propose(services) == 0
+    await later(services, timedelta(microseconds=1))
+    assert await proposals.scan_propose(services) == 1
+    assert await told(world) == [("alice", "BREACHED_ONLY", status), ("monitor", "BREACHED_ONLY", "QUEUED")]
+
+
+@pytest.mark.parametrize("status", ["APPROVED", "EXECUTING"])
+async def test_while_a_plan_is_executed_none_is_proposed(services: Services, world: World, status: str) -> None:
+    await keep(world, Policy(auto_propose=True, cooldown_s=0), price="150")
+    await move(services, world, "150")
+    await world.sql("UPDATE plans SET status = $1", status)
+    await later(services, HOUR)
+    await move(services, world, "300")
+    assert len(await told(world)) == 1
+
+
 async def supersede(services: Services, world: World) -> None:
     """End the open plan, as a change of what it rests on does."""
     row = await world.sql("SELECT max(portfolio_id) FROM plans")

@@ -146,19 +146,35 @@ class Order:
 class Limits:
     """When to stop: gap as a share of V, nodes of the search (the same anywhere), and seconds as a last resort.
 
-    `seconds` are those of one question to an engine. A plan may ask several: `left` tells how many the whole of it has
-    left, so that one deadline holds for all; `cut` is called when time has ended a question before its own end.
+    `seconds` are those of one question to an engine; a plan may ask several.
     """
 
     gap: float = 1e-6
     nodes: int = 20_000
     seconds: float = 10.0
-    left: Callable[[], float] | None = None
-    cut: Callable[[], None] = lambda: None
 
     def seconds_left(self) -> float:
         """Return how long a question may take that is asked now; 0 when the time is over."""
-        return self.seconds if self.left is None else max(0.0, min(self.seconds, self.left()))
+        return self.seconds
+
+    def cut(self) -> None:
+        """Hear that time has ended a question before its own end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline(Limits):
+    """Limits with one deadline for all questions: `left_s` says how many seconds there are; `on_cut` hears of a cut."""
+
+    left_s: Callable[[], float] = lambda: inf
+    on_cut: Callable[[], None] = lambda: None
+
+    def seconds_left(self) -> float:
+        """Return how long a question may take that is asked now; 0 when the time is over."""
+        return max(0.0, min(self.seconds, self.left_s()))
+
+    def cut(self) -> None:
+        """Pass on that time has ended a question before its own end."""
+        self.on_cut()
 
 
 PLAN_LIMITS = Limits(gap=1e-8, nodes=500)

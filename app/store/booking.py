@@ -1,0 +1,262 @@
+"""Booking: fills of an order become lots, cash, facts and wash adjustments, all in the transaction of the order.
+
+A fill is known by the broker's id of it and booked once. Money is converted at the rate that the plan was made with.
+Bookings of one taxpayer group take turns after the portfolio's lock: a sale here may change what a lot there cost.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Final
+from uuid import UUID
+
+from app.core import booking, ids, money
+from app.core.books import Booked, Books, Entry, SoldPart
+from app.core.errors import InvalidInput
+from app.core.money import (
+    MONEY_LIMIT,
+    MONEY_PLACES,
+    PRICE_LIMIT,
+    PRICE_PLACES,
+    QUANTITY_LIMIT,
+    QUANTITY_PLACES,
+    ROUNDED,
+    ZERO,
+    exactly,
+    plain,
+    round_half_even,
+)
+from app.core.order_values import Fill, Order
+from app.core.trades import TradeSide
+from app.store import book_rows, events, history, transactions, turns
+from app.store.db import Tx
+from app.store.order_legs import OrderLeg, load_books, load_leg
+
+BOOKED: Final = "FILLS_BOOKED"
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What a batch of fills did."""
+
+    books: Books
+    cash: Decimal
+    sold: tuple[tuple[str, date, SoldPart], ...]
+    notes: tuple[str, ...]
+
+
+async def book_fills(
+    owner_id: int,
+    tx: Tx,
+    order: Order,
+    fills: Sequence[Fill],
+    *,
+    actor: str,
+    now: datetime,
+    new_uuid: Callable[[], UUID],
+) -> tuple[Fill, ...]:
+    """Book fills of an order that are not booked yet, in the order given, and return those.
+
+    Lots, cash, facts, the wash ledger, what is filled of the order, the portfolio's version and its history change
+    together. The caller holds the portfolio's lock. Raises InvalidInput for a fill with other numbers than it was
+    booked with, one beyond the order's quantity, or one that cannot be stored; NotFound without such an order.
+    """
+    _check(fills)
+    known = await _booked_before(owner_id, tx, order)
+    fresh = tuple(_unbooked(fills, known))
+    if not fresh:
+        return ()
+    leg = await load_leg(owner_id, tx, order)
+    _check_total(order, leg, fresh)
+    await turns.scan_take_turns(tx, turns.TAXPAYERS, [leg.desk.group])
+    rows = await load_books(owner_id, tx, leg, [_day(fill) for fill in fresh])
+    done = _book(order, leg, fresh, rows.books, lambda prefix: ids.encode(prefix, new_uuid()))
+    await _save_facts(owner_id, tx, order, leg, fresh, actor, now, new_uuid)
+    await book_rows.save_lots(owner_id, tx, rows, done.books)
+    await book_rows.save_sales(owner_id, tx, leg.desk, (leg.plan_key, order.leg, order.slice), done.sold, done.books)
+    await book_rows.save_wash(owner_id, tx, rows, done.books)
+    await _save_cash(owner_id, tx, leg, done.cash)
+    await _tell(owner_id, tx, order, leg, fresh, done, actor, now)
+    return fresh
+
+
+def _check(fills: Sequence[Fill]) -> None:
+    for fill in fills:
+        if fill.quantity <= ZERO or fill.price <= ZERO:
+            raise InvalidInput(f"fill {fill.broker_fill_id} needs a quantity and a price above 0", ["quantity"])
+        what = f"of fill {fill.broker_fill_id}"
+        money.parse(fill.quantity, places=QUANTITY_PLACES, limit=QUANTITY_LIMIT, what=f"quantity {what}")
+        money.parse(fill.price, places=PRICE_PLACES, limit=PRICE_LIMIT, what=f"price {what}")
+        money.parse(fill.fee, places=MONEY_PLACES, minimum=ZERO, limit=MONEY_LIMIT, what=f"fee {what}")
+
+
+async def _booked_before(owner_id: int, tx: Tx, order: Order) -> dict[str, tuple[Decimal, Decimal, Decimal]]:
+    rows = await tx.fetch(
+        """
+        SELECT f.broker_fill_id, f.quantity, f.price, f.fee FROM fills f JOIN plans l ON l.id = f.plan_id
+        WHERE f.owner_id = $1 AND l.owner_id = $1 AND l.public_id = $2 AND f.leg = $3 AND f.slice = $4
+        """,
+        owner_id,
+        ids.decode(ids.PLAN, order.plan_id),
+        order.leg,
+        order.slice,
+    )
+    return {row["broker_fill_id"]: (row["quantity"], row["price"], row["fee"]) for row in rows}
+
+
+def _unbooked(fills: Sequence[Fill], known: dict[str, tuple[Decimal, Decimal, Decimal]]) -> list[Fill]:
+    """Return fills that are new; one that is told again must have the numbers that it had."""
+    fresh = []
+    for fill in fills:
+        numbers = fill.quantity, fill.price, fill.fee
+        before = known.setdefault(fill.broker_fill_id, numbers)
+        if before is numbers:
+            fresh.append(fill)
+        elif before != numbers:
+            raise InvalidInput(
+                f"fill {fill.broker_fill_id} was booked as {_numbers(*before)}, and now is {_numbers(*numbers)}; "
+                "what is booked stays: correct it with an import of the holdings",
+                ["brokerFillId"],
+            )
+    return fresh
+
+
+def _numbers(quantity: Decimal, price: Decimal, fee: Decimal) -> str:
+    return f"{plain(quantity)} @ {plain(price)}, fee {plain(fee)}"
+
+
+@exactly
+def _check_total(order: Order, leg: OrderLeg, fresh: Sequence[Fill]) -> None:
+    total = leg.filled
+    for fill in fresh:
+        total += fill.quantity
+        if total > leg.quantity:
+            raise InvalidInput(
+                f"fill {fill.broker_fill_id} of {plain(fill.quantity)} would bring order {order.id} to {plain(total)}; "
+                f"{plain(leg.quantity)} were ordered. Ask the broker which fill is wrong",
+                ["quantity"],
+            )
+
+
+def _day(fill: Fill) -> date:
+    return fill.filled_at.astimezone(UTC).date()
+
+
+def _book(order: Order, leg: OrderLeg, fresh: Sequence[Fill], books: Books, new_id: Callable[[str], str]) -> _Done:
+    """Book fills one after the other: what a batch of them does is what each does alone."""
+    cash, notes = ZERO, list[str]()
+    sold: list[tuple[str, date, SoldPart]] = []
+    filled = leg.leg_filled
+    for fill in fresh:
+        done = _book_one(order, leg, fill, filled, books, new_id)
+        books, filled = done.books, ROUNDED.add(filled, fill.quantity)
+        cash = ROUNDED.add(cash, done.cash)
+        sold += [(fill.broker_fill_id, _day(fill), part) for part in done.parts]
+        notes += done.notes
+    return _Done(books, cash, tuple(sold), tuple(notes))
+
+
+def _book_one(
+    order: Order, leg: OrderLeg, fill: Fill, filled: Decimal, books: Books, new_id: Callable[[str], str]
+) -> Booked:
+    desk, (value, fee) = leg.desk, booking.money_of(fill, leg.rate)
+    entry = Entry(desk.account_id, desk.kind, desk.asset.id, _day(fill), fill.quantity, value, fee, leg.washes)
+    if order.side is TradeSide.BUY:
+        return booking.buy(books, entry, ids.encode(ids.LOT, leg.order_key), new_id)
+    return booking.sell(books, entry, booking.lots_from(leg.lots, filled, fill.quantity), leg.policy, new_id)
+
+
+async def _save_facts(
+    owner_id: int,
+    tx: Tx,
+    order: Order,
+    leg: OrderLeg,
+    fresh: Sequence[Fill],
+    actor: str,
+    now: datetime,
+    new_uuid: Callable[[], UUID],
+) -> None:
+    """Write the fills, what they are as transactions, and how far the order is."""
+    key = leg.plan_key, order.leg, order.slice
+    columns = (
+        *("plan_id", "leg", "slice", "broker_fill_id", "owner_id", "public_id", "quantity", "price", "fee"),
+        *("filled_at", "booked_at"),
+    )
+    records = [
+        (
+            *(*key, fill.broker_fill_id, owner_id, new_uuid(), fill.quantity, fill.price, fill.fee),
+            *(fill.filled_at, now),
+        )
+        for fill in fresh
+    ]
+    await tx.copy("fills", columns, records)
+    facts = [
+        (
+            *(new_uuid(), owner_id, leg.desk.account_key, leg.desk.asset_key, order.side.value, fill.quantity),
+            *(fill.price, fill.fee, booking.amount_of(fill, order.side), order.asset.currency, _day(fill)),
+            *(actor, now, True),
+        )
+        for fill in fresh
+    ]
+    await tx.copy("transactions", (*transactions.COLUMNS, "booked"), facts)
+    units, value, fees = booking.totals_of(fresh)
+    await tx.execute(
+        """
+        UPDATE orders SET filled = filled + $5, filled_value = filled_value + $6, fees = fees + $7
+        WHERE owner_id = $1 AND plan_id = $2 AND leg = $3 AND slice = $4
+        """,
+        owner_id,
+        *key,
+        units,
+        value,
+        fees,
+    )
+
+
+async def _save_cash(owner_id: int, tx: Tx, leg: OrderLeg, cash: Decimal) -> None:
+    await tx.execute(
+        """
+        INSERT INTO account_cash AS c (account_id, currency, amount, overdrawn)
+        SELECT id, $3, $4::numeric, $4::numeric < 0 FROM accounts WHERE owner_id = $1 AND id = $2
+        ON CONFLICT (account_id, currency) DO UPDATE
+            SET amount = c.amount + excluded.amount, overdrawn = c.amount + excluded.amount < 0
+        """,
+        owner_id,
+        leg.desk.account_key,
+        leg.base_currency,
+        cash,
+    )
+
+
+async def _tell(
+    owner_id: int, tx: Tx, order: Order, leg: OrderLeg, fresh: Sequence[Fill], done: _Done, actor: str, now: datetime
+) -> None:
+    """Raise the portfolio's version, write the history and tell those who follow it; the plan that did it stays."""
+    version = await tx.value(
+        """
+        UPDATE portfolios SET version = version + 1, updated_at = $3 WHERE owner_id = $1 AND id = $2 RETURNING version
+        """,
+        owner_id,
+        leg.portfolio_row_id,
+        now,
+    )
+    document = {
+        "version": version,
+        "plan": order.plan_id,
+        "leg": order.leg,
+        "slice": order.slice,
+        "account": order.account_id,
+        "asset": order.asset.id,
+        "side": order.side,
+        "fills": fresh,
+        "cash": {leg.base_currency: round_half_even(done.cash, MONEY_PLACES)},
+        "sold": [
+            {"lot": part.lot.lot.id, "quantity": part.units, "proceeds": part.proceeds, "basis": part.basis}
+            for _, _, part in done.sold
+        ],
+        "notes": done.notes,
+    }
+    row_id = leg.portfolio_row_id
+    await history.append_history(owner_id, tx, row_id, BOOKED, order.id, actor, now, document)
+    await events.append_event(owner_id, tx, row_id, "portfolio", leg.portfolio_id, {"version": version}, now)
