@@ -13,6 +13,7 @@ from typing import Final
 
 from app.core import levies, tally
 from app.core.aims import Aim, Aims, sides
+from app.core.errors import SolverMissing
 from app.core.levies import Levies, TermRates
 from app.core.money import HUNDRED, ONE, ROUNDED, ZERO, exactly, quotient
 from app.core.needs import Task
@@ -111,7 +112,8 @@ def _without_growing_drift(
 
     It is sought as the dual: min J + (w - 1) (drift - drift of doing nothing) over all plans is a lower bound for every
     w >= 1. The next w is where the best plan that lets drift grow costs as much as the best that does not, until
-    nothing is cheaper than both; doing nothing is the first of the latter.
+    nothing is cheaper than both; doing nothing is the first of the latter. What steps and fees leave unproven is asked
+    for outright.
     """
     rules = Levies(task.snapshot, rates)
     found = _solved(task, aims, rules, limits, engine, Restraint(frozen))
@@ -135,7 +137,24 @@ def _without_growing_drift(
         keeps = counted
         if counted.total < best.tally.total:
             best = replace(other, tally=counted, hold=found.hold, bound=bound, nodes=best.nodes, weight=1 + extra)
-    return best
+    if best.tally.total <= best.bound + found.made.crumb or not limits.seconds_left() or _is_over(aims, best, watch):
+        return best
+    return _within_drift(task, aims, limits, engine, best, frozen)
+
+
+def _within_drift(task: Task, aims: Aims, limits: Limits, engine: Engine, best: Found, frozen: frozenset[str]) -> Found:
+    """Return the better of a plan and the best that has no more drift than doing nothing, as HiGHS finds it."""
+    restraint = Restraint(frozen, most_drift=best.hold.drift)
+    try:
+        other = _answered(task, aims, best.rules, limits, engine, restraint)
+    except SolverMissing:
+        return best
+    if other is None:
+        return best
+    bound, nodes = max(best.bound, other.bound), best.nodes + other.nodes
+    if other.tally.drift > best.hold.drift or other.tally.total >= best.tally.total:
+        return replace(best, bound=bound, nodes=nodes)
+    return replace(other, hold=best.hold, bound=bound, nodes=nodes)
 
 
 def _solved(task: Task, aims: Aims, rules: Levies, limits: Limits, engine: Engine, restraint: Restraint) -> Found:

@@ -84,12 +84,14 @@ class Restraint:
     """What is held back while a plan is sought: sleeves that stay as they are, and cash that may be short (money).
 
     Without `buys` nothing is bought. `kept` is the least cash to leave by account, in the place of what is there.
+    `most_drift` is the most that drift may cost, money; only HiGHS knows that limit.
     """
 
     frozen: frozenset[str] = frozenset()
     short: Decimal = ZERO
     buys: bool = True
     kept: Mapping[str, Decimal] | None = None
+    most_drift: Decimal | None = None
 
 
 @exactly
@@ -128,6 +130,7 @@ def formulate(task: Task, aims: Aims, levies: Levies, restraint: Restraint) -> F
         rank_price=float(RANK_PRICE),
         traded_limit=_limit(most_traded(task, aims), scale),
         tax_limit=_limit(policy.tax_budget, scale),
+        drift_limit=_limit(None if restraint.most_drift is None else restraint.most_drift - constant, scale),
     )
     places = tuple(tuple(places) for _, _, places in rooms)
     return Formulation(

@@ -68,6 +68,9 @@ def check(problem: Problem, orders: Orders) -> Verdict:
     violations += _member_faults(sleeves, crumb)
     violations += _group_faults(problem, trades, crumb)
     violations += _limit_faults(problem, trades, crumb)
+    drift = _drift(problem, sleeves, sum(cash))
+    if drift > problem.drift_limit + crumb:
+        violations.append(f"drift costs {drift:.6f}, more than the limit {problem.drift_limit:.6f}")
     return Verdict(_objective(problem, sleeves, sum(cash), crumb), cash, tuple(violations))
 
 
@@ -109,11 +112,17 @@ def _cash_left(problem: Problem, trades: list[_Traded], crumb: float) -> tuple[f
     return tuple(left)
 
 
-def _objective(problem: Problem, sleeves: list[list[_Traded]], cash: float, crumb: float) -> float:
+def _drift(problem: Problem, sleeves: list[list[_Traded]], cash: float) -> float:
     total = problem.cash_price * abs(cash - problem.cash_goal)
     for sleeve, trades in zip(problem.sleeves, sleeves, strict=True):
         off = abs(sum(trade.entry.value - trade.total_sold + trade.bought for trade in trades) - sleeve.goal)
         total += sleeve.inside * off + (sleeve.outside - sleeve.inside) * max(0.0, off - sleeve.tolerance)
+    return total
+
+
+def _objective(problem: Problem, sleeves: list[list[_Traded]], cash: float, crumb: float) -> float:
+    total = _drift(problem, sleeves, cash)
+    for trades in sleeves:
         for trade in trades:
             entry = trade.entry
             total += sum(lot.tax * sold for lot, sold in zip(entry.lots, trade.sold, strict=True))

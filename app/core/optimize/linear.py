@@ -66,6 +66,7 @@ class Encoding:
         self._cash: list[Terms] = [[] for _ in problem.purses]
         self._traded: Terms = []
         self._due: Terms = []
+        self._drift: Terms = []
         self._sides: dict[int, list[tuple[int | None, int | None]]] = defaultdict(list)
         self._bought: dict[int, list[tuple[int, int]]] = defaultdict(list)
         self._lost: dict[int, list[tuple[int, Terms, float]]] = defaultdict(list)
@@ -73,8 +74,8 @@ class Encoding:
         self.columns = [self._sleeve(k, start) for k in range(len(problem.sleeves))]
         self._directions()
         self._wash_groups()
-        self._limits()
         self.purse_rows = self._cash_rows()
+        self._limits()
 
     def money(self, x: float) -> float:
         return x * self.unit
@@ -112,9 +113,11 @@ class Encoding:
         """Add the parts of a difference above and below, within the tolerance and beyond it, at their prices."""
         terms: Terms = []
         for sign in (-1.0, 1.0):
-            if tolerance > 0:
-                terms.append((self.program.column(tolerance, cost=inside), sign))
-            terms.append((self.program.column(cost=outside), sign))
+            parts = [(tolerance, inside)] if tolerance > 0 else []
+            for most, price in (*parts, (inf, outside)):
+                part = self.program.column(most, cost=price)
+                self._drift.append((part, price))
+                terms.append((part, sign))
         return terms
 
     def _buy(self, entry: Entry, rank: int, known: Order) -> tuple[int | None, int | None]:
@@ -287,6 +290,8 @@ class Encoding:
             self.program.row(self._traded, high=self.problem.traded_limit / self.unit)
         if isfinite(self.problem.tax_limit):
             self.program.row(self._due, high=self.problem.tax_limit / self.unit)
+        if isfinite(self.problem.drift_limit):
+            self.program.row(self._drift, high=self.problem.drift_limit / self.unit)
 
     def _cash_rows(self) -> list[int]:
         """Keep the minimum of each purse, price the cash of all against its goal; return the rows of the purses."""

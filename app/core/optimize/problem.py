@@ -108,6 +108,7 @@ class Problem:
     """All that the optimiser knows. `value` is V, the scale of every tolerance; limits of infinity do not bind.
 
     traded_limit bounds sum (b_i + S_i) of what is a trade, tax_limit bounds sum lot.due s_ij over taxable accounts.
+    drift_limit bounds what drift costs in J: that of the sleeves and of cash off its goal.
     """
 
     value: float
@@ -119,6 +120,7 @@ class Problem:
     rank_price: float = 0.0
     traded_limit: float = inf
     tax_limit: float = inf
+    drift_limit: float = inf
 
     @property
     def crumb(self) -> float:

@@ -40,6 +40,7 @@ def suits(problem: Problem) -> bool:
         len(problem.purses) == 1
         and isinf(problem.traded_limit)
         and isinf(problem.tax_limit)
+        and isinf(problem.drift_limit)
         and len({entry.asset for entry in entries}) == len(entries)
         and all(len(sleeve.entries) <= MOST_MEMBERS for sleeve in problem.sleeves)
         and all(len(entry.tariffs) == 1 and not entry.lots_in_order for entry in entries)

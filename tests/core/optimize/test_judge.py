@@ -101,6 +101,12 @@ def test_limits_are_told() -> None:
     )
 
 
+def test_drift_beyond_its_limit_is_told() -> None:
+    asked = problem(sleeve(50, entry(0, Lot(100))), cash_price=0.0, drift_limit=1.0)
+    assert check(asked, ((Order(0, (40.0,)),),)).violations == ()
+    assert check(asked, ((Order(0, (20.0,)),),)).violations == ("drift costs 1.500000, more than the limit 1.000000",)
+
+
 def test_an_order_that_no_tariff_prices_is_told() -> None:
     asked = problem(sleeve(50, entry(0, tariffs=(Tariff(0, 0, 0, 30),))), cash=100)
     verdict = check(asked, ((Order(40.0),),))

@@ -26,6 +26,11 @@ def overweight(tax: float, **more: float) -> Problem:
     return problem(sleeve(500, entry(0, *lots)), sleeve(500, entry(1, Lot(400))), **more)
 
 
+def test_drift_is_brought_within_its_limit_at_any_tax() -> None:
+    expect(overweight(0.2), [[0], [0]], 10.0)
+    expect(overweight(0.2, drift_limit=4.0), [[-60], [60]], 16.0)
+
+
 def test_a_lot_is_sold_when_its_tax_is_less_than_twice_the_drift_price() -> None:
     expect(overweight(0.06), [[-100], [100]], 6.0)
 
