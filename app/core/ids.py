@@ -29,6 +29,8 @@ DELIVERY: Final = "dl"
 ORDER: Final = "or"
 FILL: Final = "fl"
 SALE: Final = "sa"
+BULK: Final = "bk"
+BLOCK: Final = "bo"
 
 
 def encode(prefix: str, uuid: UUID) -> str:

@@ -5,6 +5,7 @@
 An order is known by its plan, the leg (the trade's place in the plan, from 1) and the slice (from 1 within the leg;
 the remainder of an order that was cancelled and priced anew is the next slice). From these alone its client id is made,
 so that whoever sends it a second time sends the same order. Quantities are units; prices are in the asset's currency.
+Orders of plans that were approved in one bulk may go through its pool: there they become blocks.
 """
 
 from dataclasses import dataclass
@@ -70,7 +71,10 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """An order as a broker is told: everything that it needs, under an id that only this order ever has."""
+    """An order as a broker is told: everything that it needs, under an id that only this order ever has.
+
+    `pool` is where it is put together with others, None where it goes to its broker by itself.
+    """
 
     client_id: str
     account_id: str
@@ -79,6 +83,7 @@ class Ticket:
     quantity: Decimal
     style: OrderStyle
     limit: Decimal | None = None
+    pool: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,21 +107,21 @@ class BrokerOrder:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """An order as we keep it. `due_at` is when it may be sent; `filled` and `fees` are what is booked of it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What is sent to a broker, or will be, as we keep it. `filled` and `fees` are what is known of it by now.
 
     `filled_value` is units x price of its fills, in the asset's currency; `limit` is None where it has none. `cause` is
     why we had it cancelled, if we had: its price, a halt, the plan's end, or too little cash or units.
 
     `ask_at` is from when on its broker may be asked, by the wall clock: whoever asks, or hands it in, first moves it on
     and so has the broker to itself until then. `asks` counts those without news, `lost` those without an answer.
+
+    `pool` is the id of a bulk: it goes to where orders of plans that were approved there are put together by asset, and
+    not to its broker. None where it goes to its broker by itself.
     """
 
     id: str
-    plan_id: str
-    leg: int
-    slice: int
     client_id: str
     broker: BrokerKind
     account_id: str
@@ -125,7 +130,6 @@ class Order:
     style: OrderStyle
     quantity: Decimal
     limit: Decimal | None
-    due_at: datetime
     status: OrderStatus
     filled: Decimal = ZERO
     filled_value: Decimal = ZERO
@@ -138,11 +142,7 @@ class Order:
     ask_at: datetime | None = None
     asks: int = 0
     lost: int = 0
-
-    @property
-    def key(self) -> tuple[int, int]:
-        """Leg and slice: what tells it from the other orders of its plan."""
-        return self.leg, self.slice
+    pool: str | None = None
 
     @property
     def left(self) -> Decimal:
@@ -152,7 +152,34 @@ class Order:
     @property
     def ticket(self) -> Ticket:
         """What the broker is told."""
-        return Ticket(self.client_id, self.account_id, self.asset, self.side, self.quantity, self.style, self.limit)
+        return Ticket(
+            *(self.client_id, self.account_id, self.asset, self.side, self.quantity, self.style, self.limit, self.pool)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order(Sent):
+    """An order of a plan; what is filled of it is what is booked. `due_at` is when it may be sent."""
+
+    plan_id: str
+    leg: int
+    slice: int
+    due_at: datetime
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Leg and slice: what tells it from the other orders of its plan."""
+        return self.leg, self.slice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block(Sent):
+    """Orders of one owner in one asset that were put together: what their broker gets instead of them.
+
+    `account_id` is that of its first order, `gathered_in` the bulk whose pool they came through.
+    """
+
+    gathered_in: str
 
 
 def client_id(plan_id: str, leg: int, slice_number: int) -> str:

@@ -13,7 +13,7 @@ An order whose state is not known keeps everything else of its leg from being se
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeVar
 
 from app.core.alert_words import instant
 from app.core.desk import SENT, Act, Decision, Desk, Leg, Step, filled_of, is_open
@@ -25,6 +25,7 @@ from app.core.order_values import (
     CancelCause,
     Order,
     OrderStatus,
+    Sent,
     client_id,
 )
 from app.core.plan_values import PlanStatus
@@ -48,6 +49,8 @@ LOOK_S: Final = 60
 HALTED: Final = "waits: trading is halted"
 NO_PRICE: Final = "waits for a fresh price"
 NO_CASH: Final = "waits for cash"
+
+S = TypeVar("S", bound=Sent)
 
 
 def first_orders(desk: Desk) -> tuple[Order, ...]:
@@ -361,13 +364,13 @@ def filled_by(answer: BrokerOrder) -> Decimal:
 
 
 @exactly
-def excess_of(order: Order, answer: BrokerOrder) -> Decimal:
+def excess_of(order: Sent, answer: BrokerOrder) -> Decimal:
     """Return by how many units the fills of an answer go beyond an order; 0 where they do not."""
     return max(ZERO, filled_by(answer) - order.quantity)
 
 
 @exactly
-def answered(order: Order, answer: BrokerOrder | None, now: datetime, wall: datetime) -> Order:
+def answered(order: S, answer: BrokerOrder | None, now: datetime, wall: datetime) -> S:
     """Return an order as it is after its broker's clear answer; what is filled is booked by others.
 
     An order that its broker certainly never got waits again, under the same client id and at the same limit: the longer
@@ -398,14 +401,14 @@ def answered(order: Order, answer: BrokerOrder | None, now: datetime, wall: date
     )
 
 
-def _unheard(order: Order, wall: datetime) -> Order:
+def _unheard(order: S, wall: datetime) -> S:
     if order.broker_order_id is not None:
         return unanswered(order, "the broker says that it never got it, though it had confirmed it", wall)
     again_at = _put_off(order.lost, wall) if order.lost else None
     return replace(order, status=OrderStatus.PENDING, cause=None, ask_at=again_at, asks=0, message="")
 
 
-def unanswered(order: Order, why: str, wall: datetime) -> Order:
+def unanswered(order: S, why: str, wall: datetime) -> S:
     """Return an order after a call that brought no clear answer: handed in like that, or thrice, it is UNKNOWN."""
     lost = order.lost + 1
     unclear = order.status is OrderStatus.PLACING or order.broker_order_id is None or lost >= LOST_MAX
@@ -423,6 +426,6 @@ def _put_off(lost: int, wall: datetime) -> datetime:
     return wall + timedelta(seconds=min(1 << min(lost, 6), ASK_MAX_S))
 
 
-def contradicted(order: Order, why: str, wall: datetime) -> Order:
+def contradicted(order: S, why: str, wall: datetime) -> S:
     """Return an order whose broker says what cannot be: it is not known how it stands."""
     return replace(unanswered(order, why, wall), status=OrderStatus.UNKNOWN)

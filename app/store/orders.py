@@ -21,7 +21,8 @@ _ORDERS: Final = f"""
         o.broker, c.public_id AS account_public_id, o.side, o.style, trim_scale(o.quantity) AS quantity,
         trim_scale(o.limit_price) AS limit_price, o.due_at, o.status, trim_scale(o.filled) AS filled,
         trim_scale(o.filled_value) AS filled_value, trim_scale(o.fees) AS fees, o.broker_order_id, o.placed_at,
-        o.ended_at, o.message, o.cause, o.ask_at, o.asks, o.lost, {assets.COLUMNS}
+        o.ended_at, o.message, o.cause, o.ask_at, o.asks, o.lost,
+        (SELECT b.public_id FROM bulks b WHERE b.id = o.pool_id) AS pool_public_id, {assets.COLUMNS}
     FROM orders o JOIN plans l ON l.id = o.plan_id JOIN accounts c ON c.id = o.account_id
     JOIN assets a ON a.id = o.asset_id
 """
@@ -135,4 +136,5 @@ def _order_of(row: asyncpg.Record) -> Order:
         ask_at=row["ask_at"],
         asks=row["asks"],
         lost=row["lost"],
+        pool=ids.encode(ids.BULK, row["pool_public_id"]) if row["pool_public_id"] else None,
     )

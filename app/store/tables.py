@@ -102,6 +102,7 @@ class PortfolioRow(Model):
     created_at = fields.DatetimeField()
     updated_at = fields.DatetimeField()
     halted_at = fields.DatetimeField(null=True)
+    model = fields.CharField(max_length=100, null=True)
 
     class Meta:
         table = "portfolios"
@@ -265,6 +266,7 @@ class PlanRow(Model):
     ended_at = fields.DatetimeField(null=True)
     outcome: Any = fields.JSONField(null=True)
     inputs = fields.BinaryField(null=True)
+    pool_id = fields.BigIntField(null=True)  # of bulks, by a key in SQL
 
     class Meta:
         table = "plans"

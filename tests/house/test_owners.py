@@ -32,7 +32,7 @@ BY_KEY: Final = {
 OWNED: Final = {
     *("accounts", "alerts", "drift_logs", "idempotency_keys", "outbox", "plan_trades", "plans", "portfolios"),
     *("allowances", "deliveries", "drift_days", "fills", "hooks", "manual_ends", "manual_fills", "orders"),
-    *("lot_sales", "replacements"),
+    *("lot_sales", "replacements", "bulks", "bulk_items"),
     *("rebalance_history", "target_versions", "tax_lots", "taxpayer_groups", "transactions"),
 }
 # The same tables under the names that statements share.

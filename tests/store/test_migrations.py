@@ -22,7 +22,7 @@ from app.store.alerts import alert_of_payload
 NAMES = [
     *("0001_initial", "0002_rules", "0003_prices", "0004_alerts", "0005_logs", "0006_scans", "0007_hooks"),
     *("0008_allowances", "0009_stale_scans", "0010_costs", "0011_plans", "0012_progress"),
-    "0013_execution",
+    *("0013_execution", "0014_bulk"),
 ]
 
 POPULATE = """
