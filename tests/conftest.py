@@ -6,10 +6,10 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 
 import asyncpg
@@ -84,19 +84,57 @@ def _roomiest() -> str:
     return "/tmp" if os.statvfs(memory).f_flag & os.ST_NOEXEC else str(memory)
 
 
+class Databases:
+    """The databases that tests have on one PostgreSQL: made and dropped over a connection that stays open."""
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        self._endpoints = endpoints
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)  # it leaves the loops of tests alone
+        self._connection = self._runner.run(asyncpg.connect(endpoints.migrate_database_url))
+
+    def close(self) -> None:
+        self._runner.run(self._connection.close())
+        self._runner.close()
+
+    @contextmanager
+    def new(self, *, migrated: bool) -> Iterator[Endpoints]:
+        """Make a database and drop it at the end; a migrated one is a copy of the one that is migrated once a run."""
+        name = f"test_{next(_numbers)}"
+        self._make(name, self._migrated if migrated else "template0")
+        try:
+            yield self._within(name)
+        finally:
+            self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    @cached_property
+    def _migrated(self) -> str:
+        from app.store import db  # here, so that the tests of the other rooms do not load the store
+
+        name = "template_migrated"
+        self._make(name, "template0")
+        self._runner.run(db.migrate(self._within(name).migrate_database_url))
+        return name
+
+    def _make(self, name: str, template: str) -> None:
+        # Copied as files it takes half the time, and its first session finds the catalogue cached.
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+
+    def _execute(self, statement: str) -> None:
+        self._runner.run(self._connection.execute(statement))
+
+    def _within(self, database: str) -> Endpoints:
+        given = self._endpoints
+        return replace(
+            given,
+            database_url=given.database_url.replace(f"/{DATABASE}?", f"/{database}?"),
+            migrate_database_url=given.migrate_database_url.replace(f"/{DATABASE}?", f"/{database}?"),
+        )
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     with temporary_folder() as folder, Servers(embedded_settings(folder), fsync=False) as servers:
         yield servers
-
-
-@pytest.fixture(scope="session")
-def postgres15(servers: Servers) -> Iterator[Servers]:
-    """Run PostgreSQL 15; only for tests that `POSTGRES_VERSIONS` gives one."""
-    with temporary_folder() as folder:
-        settings = embedded_settings(folder, redis_url=servers.endpoints.redis_url)
-        with Servers(settings, fsync=False, postgres_bin=postgres15_folder()) as older:
-            yield older
 
 
 @pytest.fixture
@@ -107,60 +145,54 @@ def redis_url(servers: Servers) -> str:
     return servers.endpoints.redis_url
 
 
-@pytest.fixture
-async def empty_database(servers: Servers) -> AsyncIterator[Endpoints]:
-    """Give a database without any table."""
-    async with _new_database(servers.endpoints) as endpoints:
-        yield endpoints
-
-
-@pytest.fixture(params=POSTGRES_VERSIONS)
-async def each_empty_database(request: pytest.FixtureRequest) -> AsyncIterator[Endpoints]:
-    """Give a database without any table, in turn on every version of PostgreSQL found."""
-    servers: Servers = request.getfixturevalue("servers" if request.param == "18" else "postgres15")
-    async with _new_database(servers.endpoints) as endpoints:
-        yield endpoints
+@pytest.fixture(scope="session")
+def databases(servers: Servers) -> Iterator[Databases]:
+    with closing(Databases(servers.endpoints)) as databases:
+        yield databases
 
 
 @pytest.fixture(scope="session")
-def template_database(servers: Servers) -> str:
-    """Migrate one database a run; the tests get copies of it."""
-    from app.store import db  # here, so that the tests of the other rooms do not load the store
+def databases15(servers: Servers) -> Iterator[Databases]:
+    """Run PostgreSQL 15; only for tests that `POSTGRES_VERSIONS` gives one."""
+    with temporary_folder() as folder:
+        settings = embedded_settings(folder, redis_url=servers.endpoints.redis_url)
+        with (
+            Servers(settings, fsync=False, postgres_bin=postgres15_folder()) as older,
+            closing(Databases(older.endpoints)) as databases,
+        ):
+            yield databases
 
-    name = "template_migrated"
-    asyncio.run(_execute(servers.endpoints, f"CREATE DATABASE {name}"))
-    asyncio.run(db.migrate(_within(servers.endpoints, name).migrate_database_url))
-    return name
+
+@pytest.fixture(params=POSTGRES_VERSIONS)
+def each_databases(request: pytest.FixtureRequest) -> Databases:
+    """Give in turn every version of PostgreSQL found."""
+    found: Databases = request.getfixturevalue("databases" if request.param == "18" else "databases15")
+    return found
 
 
 @pytest.fixture
-async def database(servers: Servers, template_database: str) -> AsyncIterator[Endpoints]:
-    """Give a migrated database."""
-    async with _new_database(servers.endpoints, template_database) as endpoints:
+def empty_database(databases: Databases) -> Iterator[Endpoints]:
+    """Give a database without any table."""
+    with databases.new(migrated=False) as endpoints:
         yield endpoints
 
 
-@asynccontextmanager
-async def _new_database(endpoints: Endpoints, template: str = "template0") -> AsyncIterator[Endpoints]:
-    name = f"test_{next(_numbers)}"
-    await _execute(endpoints, f"CREATE DATABASE {name} TEMPLATE {template}")
-    try:
-        yield _within(endpoints, name)
-    finally:
-        await _execute(endpoints, f"DROP DATABASE {name} WITH (FORCE)")
+@pytest.fixture
+def each_empty_database(each_databases: Databases) -> Iterator[Endpoints]:
+    """Give a database without any table, in turn on every version of PostgreSQL found."""
+    with each_databases.new(migrated=False) as endpoints:
+        yield endpoints
 
 
-async def _execute(endpoints: Endpoints, statement: str) -> None:
-    connection = await asyncpg.connect(endpoints.migrate_database_url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
+@pytest.fixture
+def database(databases: Databases) -> Iterator[Endpoints]:
+    """Give a migrated database."""
+    with databases.new(migrated=True) as endpoints:
+        yield endpoints
 
 
-def _within(endpoints: Endpoints, database: str) -> Endpoints:
-    return replace(
-        endpoints,
-        database_url=endpoints.database_url.replace(f"/{DATABASE}?", f"/{database}?"),
-        migrate_database_url=endpoints.migrate_database_url.replace(f"/{DATABASE}?", f"/{database}?"),
-    )
+@pytest.fixture
+def each_database(each_databases: Databases) -> Iterator[Endpoints]:
+    """Give a migrated database, in turn on every version of PostgreSQL found."""
+    with each_databases.new(migrated=True) as endpoints:
+        yield endpoints

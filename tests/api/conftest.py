@@ -26,11 +26,11 @@ from app.actions import scans
 from app.api import auth
 from app.context import Services, on_thread, open_services, wall_now
 from app.core.scalars import write_instant
-from app.embedded import Endpoints, Servers
+from app.embedded import Endpoints
 from app.main import create_app
 from app.settings import Settings
 from app.store import scans as scan_rows
-from tests.conftest import _execute, _within
+from tests.conftest import Databases
 
 SECRET: Final = "kYq7vT2m9XwR4zB8nL1cD6fH3jP5sG0a"
 DEADLINE_S: Final = 20.0
@@ -208,11 +208,10 @@ def wait_until(done: Callable[[], bool], what: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def endpoints(servers: Servers, template_database: str) -> Iterator[Endpoints]:
+def endpoints(databases: Databases) -> Iterator[Endpoints]:
     """Give a database that all tests of the API share."""
-    asyncio.run(_execute(servers.endpoints, f"CREATE DATABASE test_api TEMPLATE {template_database}"))
-    yield _within(servers.endpoints, "test_api")
-    asyncio.run(_execute(servers.endpoints, "DROP DATABASE test_api WITH (FORCE)"))
+    with databases.new(migrated=True) as endpoints:
+        yield endpoints
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.embedded import Endpoints
-from app.store import db
 from app.store.db import Store
 from tests.store.world import World
 
@@ -23,9 +22,8 @@ async def world(store: Store, database: Endpoints) -> World:
 
 
 @pytest.fixture
-async def each_world(each_empty_database: Endpoints) -> AsyncIterator[World]:
+async def each_world(each_database: Endpoints) -> AsyncIterator[World]:
     """Give a world on every version of PostgreSQL found."""
-    await db.migrate(each_empty_database.migrate_database_url)
-    opened = await Store.open(each_empty_database.database_url, pool=10)
-    yield await World.of(opened, each_empty_database)
+    opened = await Store.open(each_database.database_url, pool=10)
+    yield await World.of(opened, each_database)
     await opened.close()
