@@ -5,6 +5,7 @@ import itertools
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -26,6 +27,12 @@ _numbers = itertools.count(1)
 MEMORY_BYTES = 4 * 1024**3
 
 
+# What takes longest comes first, so that no process has much to do when the others are done; what waits for compiled
+# kernels comes last. Others are between them.
+FIRST_FOLDERS = ("journeys", "workers", "store", "core", "api", "cli", "house")
+COMPILED_FOLDER = "core/optimize"
+
+
 class ByFolder(LoadScopeScheduling):
     """Keeps the tests of a folder together when several processes share the run: each has servers of its own, and the
     tests of a folder, one clock.
@@ -34,7 +41,36 @@ class ByFolder(LoadScopeScheduling):
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return PurePosixPath(nodeid).parts[1]
+        return folder_of(nodeid)
+
+    def schedule(self) -> None:
+        """Share out the tests; meanwhile, where others wait, a process of its own compiles the kernels for the last."""
+        if self.collection is None:
+            super().schedule()
+            if COMPILED_FOLDER in self.workqueue:
+                compiling = compile_at_leisure()
+                self.config.add_cleanup(lambda: end(compiling))
+        else:
+            super().schedule()
+
+
+def folder_of(nodeid: str) -> str:
+    return str(PurePosixPath(nodeid.partition("::")[0]).parent.relative_to("tests"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = dict(zip((*FIRST_FOLDERS, "", COMPILED_FOLDER), itertools.count(), strict=False))
+    items.sort(key=lambda item: ranks.get(folder_of(item.nodeid), ranks[""]))
+
+
+def compile_at_leisure() -> subprocess.Popen[bytes]:
+    """Start a process that compiles the optimiser's kernels while nobody else has anything to do."""
+    return subprocess.Popen([sys.executable, "-m", "tests.core.optimize.compiling"], cwd=Path(__file__).parents[1])
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
 
 
 @pytest.hookimpl(optionalhook=True)

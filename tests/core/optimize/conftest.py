@@ -4,13 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.core.optimize import search
-from tests.core.optimize.compiling import use_python
+from tests.core.optimize.compiling import use_compiled, use_python
 
 
 @pytest.fixture
 def compiled() -> Iterator[None]:
     pytest.importorskip("numba")
-    search.warm()
+    use_compiled()
     yield
     use_python()
