@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any, Final
 
-from app.api.rest import as_json
+from app.api.rest_answers import as_json
 from app.api.types_execution import strategy_of
 from app.core.plan import Plan, PlannedTrade
 from app.core.policy import OrderStyle, Policy

@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
-from app.api.rest import as_json
+from app.api.rest_answers import as_json
 from app.api.types_plan import plan_of
 from app.core import plan as core
 from app.core.costs import TradeCosts

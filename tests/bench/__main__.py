@@ -17,7 +17,7 @@ from app.actions.live import Hub
 from app.actions.market import PriceDraft
 from app.api.auth import Principal, Verifier
 from app.api.graphql import Caller
-from app.api.rest import as_json
+from app.api.rest_answers import as_json
 from app.api.schema import make_schema
 from app.api.types_drift import Drift
 from app.context import Context, Services, on_thread, open_services
