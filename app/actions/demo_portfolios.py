@@ -26,6 +26,10 @@ PORTFOLIOS_MAX: Final = 3  # of one owner
 WORKED: Final = ("alice", "Crypto tilt")
 """Owner and name of the portfolio whose plans the demo itself approves."""
 
+GROWTH: Final = "Growth"
+VALUE: Final = "Value"
+"""Models that two portfolios of one owner follow, each with assets in common."""
+
 HYBRID: Final = Band(BandKind.HYBRID, absolute=HYBRID_ABSOLUTE, relative=HYBRID_RELATIVE)
 TIGHT: Final = Band(BandKind.ABSOLUTE, absolute=Decimal("0.4"))
 VOLATILE: Final = Band(BandKind.VOLATILITY, factor=FACTOR, window_days=90, cap=Decimal(8))
@@ -109,6 +113,7 @@ def _core_growth(desk: Desk) -> PortfolioDraft:
     pension = {"QUAL": 25_000, "SIM-BOND": 62_500, "SIM-TBILL": 25_000}
     return PortfolioDraft(
         name="Core growth",
+        model=GROWTH,
         policy=_policy(HYBRID, destination=Destination.HALFWAY, min_trade=Decimal(250)),
         accounts=(
             desk.account("Brokerage", AccountKind.TAXABLE, brokerage, cash=9_500),
@@ -135,6 +140,7 @@ def _crypto_tilt(desk: Desk) -> PortfolioDraft:
     held = {"AAPL": 15_600, "AMD": 11_500, "SIM-BOND": 31_500, "SIM-BTC": 9_500, "SIM-ETH": 3_900}
     return PortfolioDraft(
         name="Crypto tilt",
+        model=GROWTH,
         policy=_policy(
             Band(BandKind.RELATIVE, relative=Decimal(20), floor=Decimal(1), cap=Decimal(6)),
             alert_on_warning=True,
@@ -165,6 +171,7 @@ def _retirement(desk: Desk) -> PortfolioDraft:
     exempt = {"MTUM": 40_000, "USMV": 60_000, "SIZE": 40_000, "SIM-TBILL": 20_000}
     return PortfolioDraft(
         name="Retirement",
+        model="Factors",
         policy=_policy(Band(BandKind.ABSOLUTE, absolute=Decimal("1.5")), cash_buffer=Decimal("0.5")),
         accounts=(
             desk.account("Rollover IRA", AccountKind.TAX_DEFERRED, deferred, cash=2_400),
@@ -203,6 +210,7 @@ def _value_at_a_loss(desk: Desk) -> PortfolioDraft:
     even = {"XOM": 36_000, "CVX": 36_000, "BAC": 27_000, "BBY": 18_000, "VLUE": 27_000}
     return PortfolioDraft(
         name="Value at a loss",
+        model=VALUE,
         policy=_policy(
             Band(BandKind.RELATIVE, relative=Decimal(15), floor=Decimal(1), cap=Decimal(4)),
             lot_method=LotMethod.HIFO,
@@ -248,6 +256,7 @@ def _inherited(desk: Desk) -> PortfolioDraft:
     held = {"JNJ": 40_500, "MRK": 9_000, "UNH": 13_500, "VLUE": 9_000, "SIZE": 9_000}
     return PortfolioDraft(
         name="Inherited",
+        model=VALUE,
         policy=_policy(
             HYBRID, destination=Destination.BAND_EDGE, short_term_rate=Decimal(32), long_term_rate=Decimal(15)
         ),

@@ -224,7 +224,7 @@ async def export_file(context: Context, portfolio_id: str) -> dict[str, Any]:
         )
         for fact in facts
     ]
-    return export.render(snapshot, drafts)
+    return export.render(snapshot, drafts, loaded.row.model)
 
 
 def as_csv(document: dict[str, Any], kind: str) -> str:

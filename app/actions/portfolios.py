@@ -43,11 +43,11 @@ def check_writable(status: PortfolioStatus, *path: str) -> None:
         raise InvalidState("the portfolio is archived; make it ACTIVE first", status.value, path)
 
 
-async def page(context: Context, first: int, after: str | None) -> Page[Loaded]:
-    """List the caller's portfolios, oldest first."""
+async def page(context: Context, first: int, after: str | None, *, model: str | None = None) -> Page[Loaded]:
+    """List the caller's portfolios, oldest first; all, or those that follow a model."""
     last = key_of(after, row_of) or 0
     async with context.store.owned(context.owner_id, reading=True) as tx:
-        found = await reading.load_snapshots(context.owner_id, tx, None, context.now, first + 1, last)
+        found = await reading.load_snapshots(context.owner_id, tx, None, context.now, first + 1, last, model=model)
     return page_of(found, first, lambda loaded: str(loaded.row.id))
 
 
@@ -84,6 +84,7 @@ async def create(context: Context, draft: PortfolioDraft, key: str | None = None
             actor=context.actor,
             now=context.now,
             new_uuid=new_uuid,
+            model=draft.model,
         )
         await _hold(context, tx, head.public_id, accounts)
         if wanted:
@@ -103,9 +104,10 @@ async def update(
     name: str | None,
     status: PortfolioStatus | None,
     change: Callable[[Policy], Policy] | None,
+    model: str | None,
     expected: int | None,
 ) -> Loaded:
-    """Change a portfolio's name, status or policy."""
+    """Change a portfolio's name, status, policy or model; what is None stays, and an empty model takes it away."""
     async with context.store.owned(context.owner_id) as tx:
         before = await portfolios.lock_portfolio(context.owner_id, tx, portfolio_id)
         if status in (None, PortfolioStatus.ARCHIVED):
@@ -121,6 +123,7 @@ async def update(
             name=name,
             status=status,
             policy=change(before.policy) if change else None,
+            model=model,
             expected_version=expected,
         )
         loaded = await require(context, tx, portfolio_id)

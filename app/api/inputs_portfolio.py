@@ -13,7 +13,7 @@ from app.api.inputs_execution import ExecutionRulesInput
 from app.api.scalars import CurrencyCode, Duration, Percent
 from app.core import document_policy, execution_rules, scalars
 from app.core.bands import Destination
-from app.core.drafts import AccountDraft, PortfolioDraft, check_accounts
+from app.core.drafts import AccountDraft, PortfolioDraft, check_accounts, model_name
 from app.core.errors import InvalidInput
 from app.core.policy import LotMethod, Objective, Policy, TaxRegime, WashRule
 from app.core.portfolio import AssetClass, PortfolioStatus
@@ -182,6 +182,9 @@ class PortfolioCreateInput:
     )
     targets: list[TargetEntryInput] | None = field(default=None, description="Targets; they can also be set later.")
     policy: RebalancePolicyInput | None = field(default=None, description="Policy; the defaults when absent.")
+    model: str | None = field(
+        default=None, description="Name of the model portfolio that it follows, 1 to 100 characters; null for none."
+    )
     idempotency_key: str | None = field(
         default=None, description="Any text unique to this request; a repeat returns the first result again."
     )
@@ -194,7 +197,8 @@ class PortfolioCreateInput:
             accounts = _each(self.accounts, lambda item: item.to_core(self.base_currency), "accounts")
             _at("accounts", lambda: check_accounts(accounts))
         targets = None if self.targets is None else target_drafts(self.targets, "targets")
-        return PortfolioDraft(name, self.base_currency, policy, accounts, targets)
+        model = None if self.model is None else _at("model", lambda: model_name(self.model))
+        return PortfolioDraft(name, self.base_currency, policy, accounts, targets, model)
 
 
 @strawberry.input(description="What to change of a portfolio; absent fields stay as they are.")
@@ -204,9 +208,20 @@ class PortfolioUpdateInput:
     name: str | None = field(default=None, description="New name.")
     status: PortfolioStatus | None = field(default=None, description="New status.")
     policy: RebalancePolicyInput | None = field(default=None, description="Changes to the policy.")
+    model: str | None = field(
+        default=UNSET,
+        description="Name of the model portfolio that it follows from now on, 1 to 100 characters; null takes it away. "
+        "Plans stay as they are.",
+    )
 
     def checked_name(self) -> str | None:
         return None if self.name is None else _at("name", lambda: scalars.text(self.name, "name"))
+
+    def checked_model(self) -> str | None:
+        """Return the model to follow, empty for none, None where it stays."""
+        if self.model is UNSET:
+            return None
+        return "" if self.model is None else _at("model", lambda: model_name(self.model))
 
 
 def _camel(name: str) -> str:

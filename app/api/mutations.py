@@ -116,7 +116,7 @@ class Mutation(BrokerMutation, FillsMutation, HaltMutation, HookMutation, PastMu
 
         return await payload(PortfolioCreatePayload, work())
 
-    @field(description="Change the name, status or policy of a portfolio.")
+    @field(description="Change the name, model, status or policy of a portfolio.")
     async def portfolio_update(
         self,
         info: CallerInfo,
@@ -129,6 +129,7 @@ class Mutation(BrokerMutation, FillsMutation, HaltMutation, HookMutation, PastMu
                 name=input.checked_name(),
                 status=input.status,
                 change=input.policy.apply_at("policy") if input.policy else None,
+                model=input.checked_model(),
                 expected=input.expected_version,
             )
             return {"portfolio": Portfolio.of(changed)}

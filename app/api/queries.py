@@ -22,6 +22,7 @@ from app.api.types_portfolio import CallerInfo, Portfolio, PortfolioConnection
 from app.api.types_scan import HealthScanConnection, scan_of
 from app.core import ids
 from app.core.alerts import AlertSeverity, AlertStatus
+from app.core.drafts import model_name
 from app.core.errors import NotFound
 
 field = strawberry.field
@@ -90,9 +91,19 @@ class Query(HaltQuery, HookQuery):
         return await _portfolio(info, id)
 
     @field(description="The caller's portfolios, oldest first.")
-    async def portfolios(self, info: CallerInfo, first: First = 20, after: After = None) -> PortfolioConnection:
+    async def portfolios(
+        self,
+        info: CallerInfo,
+        first: First = 20,
+        after: After = None,
+        model: Annotated[
+            str | None,
+            strawberry.argument(description="Keep only portfolios that follow the model of this name; all when null."),
+        ] = None,
+    ) -> PortfolioConnection:
         context = await info.context.context()
-        page = await portfolios.page(context, page_size(first), after)
+        wanted = None if model is None else model_name(model)
+        page = await portfolios.page(context, page_size(first), after, model=wanted)
         return PortfolioConnection(nodes=[Portfolio.of(one) for one in page.items], page_info=page_info(page))
 
     @field(description="One plan; null when it does not exist or is not yours.")

@@ -91,10 +91,11 @@ class TargetsConnection:
 class Portfolio(Node):
     loaded: Private[Loaded]
     name: str = field(description="Name chosen by the owner.")
+    model: str | None = field(description="Name of the model portfolio that it follows; null for none.")
     base_currency: CurrencyCode = field(description="Currency in which values are reported.")
     status: PortfolioStatus = field(description="Whether it is watched.")
     version: int = field(
-        description="Grows with its name, status, policy and holdings; `expectedVersion` of `portfolioUpdate`."
+        description="Grows with its name, model, status, policy and holdings; `expectedVersion` of `portfolioUpdate`."
     )
     created_at: datetime = field(description="When it was created.")
     updated_at: datetime = field(description="When it last changed.")
@@ -107,6 +108,7 @@ class Portfolio(Node):
             id=ID(head.public_id),
             loaded=loaded,
             name=head.name,
+            model=head.model,
             base_currency=CurrencyCode(head.base_currency),
             status=head.status,
             version=head.version,

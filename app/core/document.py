@@ -8,7 +8,7 @@
                  "liquidity": {"dailyVolume", "dailyVolatility", "impactFactor"}}],
      "brokers": [{"name", "currency", "conversion",
                   "fees": [{"assetClass", "fixed", "rate", "minimum", "cap", "tiers": [...]}]}],
-     "portfolio": {"name", "baseCurrency", "policy": {...},
+     "portfolio": {"name", "model", "baseCurrency", "policy": {...},
                    "accounts": [{"name", "kind", "cash", "balances": [{"amount", "currency"}], "historyFrom",
                                  "broker", "execution",
                                  "lots": [{"symbol", "quantity", "unitCost", "acquiredOn"}]}],
@@ -36,6 +36,7 @@ from app.core.drafts import (
     TransactionDraft,
     asset_name,
     check_accounts,
+    model_name,
 )
 from app.core.errors import Duplicate, InvalidInput, SteelyardError
 from app.core.fields import Fields, read_bool
@@ -130,6 +131,7 @@ def read_portfolio(item: object) -> PortfolioDraft:
         policy=fields.take("policy", read_policy, Policy()),
         accounts=fields.each("accounts", lambda account: _account(account, base_currency)) or (AccountDraft("Main"),),
         targets=fields.each("targets", read_target),
+        model=fields.maybe("model", model_name),
     )
     fields.end()
     try:

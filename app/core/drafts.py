@@ -16,6 +16,7 @@ from app.core.trades import TradeSide
 
 MAX_ACCOUNTS: Final = 50
 MAX_LOTS: Final = 20_000
+MAX_MODEL_LENGTH: Final = 100
 MAX_NAME_LENGTH: Final = 32 + 1 + 10 + 1 + 32  # symbol:currency:venue, each as long as it may be
 
 
@@ -47,13 +48,14 @@ class AccountDraft:
 
 @dataclass(frozen=True, slots=True)
 class PortfolioDraft:
-    """A portfolio to create. `targets` None is to be set later."""
+    """A portfolio to create. `targets` None is to be set later; `model` is the model portfolio it follows, or None."""
 
     name: str
     base_currency: str = "USD"
     policy: Policy = field(default_factory=Policy)
     accounts: tuple[AccountDraft, ...] = (AccountDraft("Main"),)
     targets: tuple[TargetDraft, ...] | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,11 @@ class TransactionDraft:
 def asset_name(value: object) -> str:
     """A symbol, or symbol:currency[:venue] where the symbol alone means several assets."""
     return scalars.text(value, "symbol", longest=MAX_NAME_LENGTH)
+
+
+def model_name(value: object) -> str:
+    """The name of a model portfolio, free text."""
+    return scalars.text(value, "model", longest=MAX_MODEL_LENGTH)
 
 
 def check_history(history_from: date | None, today: date) -> None:

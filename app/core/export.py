@@ -18,8 +18,12 @@ from app.core.targets import Target
 MONEY_SHOWN = 8
 
 
-def render(snapshot: Snapshot, transactions: Sequence[TransactionDraft] = ()) -> dict[str, Any]:
+def render(
+    snapshot: Snapshot, transactions: Sequence[TransactionDraft] = (), model: str | None = None
+) -> dict[str, Any]:
     """Return the portfolio file of a snapshot; `transactions` call assets by the names of `names_by_id`.
+
+    `model` is the model portfolio that it follows, which no answer about it rests on.
 
     Unit cost = basis / quantity, half-even to 18 decimals: read back, the basis is the same to the last of its 10
     decimals for lots below 1e8 units, and within quantity x 5e-19 for larger ones.
@@ -33,6 +37,7 @@ def render(snapshot: Snapshot, transactions: Sequence[TransactionDraft] = ()) ->
         **({"brokers": [_broker(broker) for broker in market.brokers.values()]} if market.brokers else {}),
         "portfolio": {
             "name": portfolio.name,
+            **({"model": model} if model else {}),
             "baseCurrency": portfolio.base_currency,
             "policy": _policy(snapshot.policy),
             "accounts": [_account(account, portfolio.base_currency, names) for account in portfolio.accounts],

@@ -21,7 +21,8 @@ from app.store.db import Tx
 
 COLUMNS: Final = """
     p.id, p.public_id, p.owner_id, p.name, p.base_currency, p.status, p.version, p.policy, p.created_at, p.updated_at,
-    p.halted_at, t.public_id AS targets_public_id, t.version AS targets_version, t.author, t.note, t.effective_at
+    p.halted_at, p.model,
+    t.public_id AS targets_public_id, t.version AS targets_version, t.author, t.note, t.effective_at
 """
 JOINED: Final = "portfolios p LEFT JOIN target_versions t ON t.id = p.targets_id"
 
@@ -39,7 +40,10 @@ class TargetsMeta:
 
 @dataclass(frozen=True, slots=True)
 class StoredPortfolio:
-    """The head of a portfolio: what is known of it without its accounts. `id` is the row, `public_id` what is shown."""
+    """The head of a portfolio: what is known of it without its accounts. `id` is the row, `public_id` what is shown.
+
+    `model` is the model portfolio that it follows, None for none.
+    """
 
     id: int
     public_id: str
@@ -53,6 +57,7 @@ class StoredPortfolio:
     created_at: datetime
     updated_at: datetime
     halted_at: datetime | None
+    model: str | None
 
     @property
     def targets_version(self) -> int:
@@ -75,6 +80,7 @@ def portfolio_of(row: asyncpg.Record) -> StoredPortfolio:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         halted_at=row["halted_at"],
+        model=row["model"],
     )
 
 
@@ -133,14 +139,15 @@ async def create_portfolio(
     now: datetime,
     new_uuid: Callable[[], UUID],
     status: PortfolioStatus = PortfolioStatus.ACTIVE,
+    model: str | None = None,
 ) -> StoredPortfolio:
     """Make a portfolio without accounts or targets, with its first line of history."""
     row = await tx.row(
         f"""
         WITH p AS (
             INSERT INTO portfolios (
-                public_id, owner_id, name, base_currency, status, version, policy, created_at, updated_at
-            ) VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $7) RETURNING *
+                public_id, owner_id, name, base_currency, status, version, policy, created_at, updated_at, model
+            ) VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $7, $8) RETURNING *
         )
         SELECT {COLUMNS} FROM p LEFT JOIN target_versions t ON t.id = p.targets_id
         """,
@@ -151,6 +158,7 @@ async def create_portfolio(
         status.value,
         documents.dump(policy),
         now,
+        model,
     )
     assert row is not None
     made = portfolio_of(row)
@@ -168,11 +176,12 @@ async def update_portfolio(
     name: str | None = None,
     status: PortfolioStatus | None = None,
     policy: Policy | None = None,
+    model: str | None = None,
     expected_version: int | None = None,
 ) -> StoredPortfolio:
     """Change what is given; a new policy supersedes the plans made under the old one, archiving all that are open.
 
-    What is no longer active is watched no more: its alerts end.
+    An empty `model` takes it away. What is no longer active is watched no more: its alerts end.
 
     Raises NotFound, or VersionConflict when the portfolio is no longer at `expected_version`.
     """
@@ -181,7 +190,8 @@ async def update_portfolio(
     await tx.execute(
         """
         UPDATE portfolios SET version = version + 1, updated_at = $3,
-            name = coalesce($4, name), status = coalesce($5, status), policy = coalesce($6, policy)
+            name = coalesce($4, name), status = coalesce($5, status), policy = coalesce($6, policy),
+            model = nullif(coalesce($7, model), '')
         WHERE owner_id = $1 AND id = $2
         """,
         owner_id,
@@ -190,6 +200,7 @@ async def update_portfolio(
         name,
         status.value if status else None,
         documents.dump(policy) if policy else None,
+        model,
     )
     if policy is not None and policy != before.policy:
         await plans.supersede_open_plans(owner_id, tx, before.id, actor, now, queued=False)
@@ -231,6 +242,7 @@ async def note_change(
 def _head(portfolio: StoredPortfolio) -> dict[str, object]:
     return {
         "name": portfolio.name,
+        "model": portfolio.model,
         "status": portfolio.status,
         "version": portfolio.version,
         "policy": portfolio.policy,

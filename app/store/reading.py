@@ -54,19 +54,22 @@ async def load_snapshots(
     first: int,
     after: int = 0,
     *,
+    model: str | None = None,
     history: bool = False,
 ) -> list[Loaded]:
-    """Return portfolios by row, those named or all of the owner's, after a row."""
+    """Return portfolios by row, those named or all of the owner's, of a model where it is given, after a row."""
     uuids = None if portfolio_ids is None else [ids.decode(ids.PORTFOLIO, one) for one in portfolio_ids]
     heads = await tx.fetch(
         f"""
         {_HEADS} WHERE p.owner_id = $1 AND p.id > $2 AND ($3::uuid[] IS NULL OR p.public_id = ANY ($3))
+            AND ($5::text IS NULL OR p.model = $5)
         ORDER BY p.id LIMIT $4
         """,
         owner_id,
         after,
         uuids,
         first,
+        model,
     )
     loaded = await _load(tx, heads, as_of, _LATEST)
     moving = any(drift.windows_of(one.snapshot) for one in loaded)

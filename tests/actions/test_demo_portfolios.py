@@ -167,6 +167,16 @@ def test_together_they_show_every_kind_of_account_band_and_sleeve(drafts: dict[s
     assert {draft.base_currency for draft in drafts.values()} == {"USD", "EUR"}
 
 
+def test_two_owners_have_two_portfolios_of_one_model_with_assets_in_common(history: PriceSeries) -> None:
+    owners = demo_portfolios.portfolios(history, FIRST_DAY)
+    models = {name: [draft.model for draft in drafts] for name, drafts in owners.items()}
+    assert models == {"alice": ["Growth", "Growth"], "bob": ["Factors", None], "carol": ["Value", None, "Value"]}
+    for name, (one, other) in {"alice": (0, 1), "carol": (0, 2)}.items():
+        held = [{lot.symbol for account in owners[name][place].accounts for lot in account.lots}
+                for place in (one, other)]  # fmt: skip
+        assert held[0] & held[1]
+
+
 def test_history_that_begins_too_late_is_refused(replay: PriceSeries) -> None:
     with pytest.raises(InvalidInput, match="the history begins on 2018-01-02; it must reach back to 2015-03-02"):
         demo_portfolios.portfolios(replay, FIRST_DAY)

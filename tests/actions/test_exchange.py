@@ -241,6 +241,15 @@ async def test_export_imports_to_an_equal_portfolio(alice: Context, file: Path, 
     assert {**again, "asOf": ""} == {**before, "asOf": ""}
 
 
+async def test_export_keeps_the_model(alice: Context, file: Path, tmp_path: Path) -> None:
+    rewrite(file, portfolio={"name": "Family", "model": "Balanced"}, transactions=[])
+    exported = await exchange.export_file(alice, await imported(alice, file))
+    assert exported["portfolio"]["model"] == "Balanced"
+    write(tmp_path / "copy.json", exported)
+    second = await portfolios.find(alice, await imported(alice, tmp_path / "copy.json", with_assets=False))
+    assert (second.row.name, second.row.model) == ("Family", "Balanced")
+
+
 async def test_export_imports_where_other_assets_have_the_same_symbols(
     alice: Context, file: Path, tmp_path: Path
 ) -> None:

@@ -86,7 +86,7 @@ def test_least_file_has_the_defaults_and_is_of_now() -> None:
     file = parse({"steelyard": 1, "portfolio": {}})
     assert (file.as_of, file.assets, file.transactions) == (NOW, (), ())
     assert file.portfolio.name == "Portfolio"
-    assert file.portfolio.base_currency == "USD"
+    assert (file.portfolio.model, file.portfolio.base_currency) == (None, "USD")
     assert file.portfolio.policy == Policy()
     assert file.portfolio.accounts == (AccountDraft("Main", AccountKind.TAXABLE, {}, ()),)
     assert file.portfolio.targets is None
@@ -151,7 +151,14 @@ def test_every_field_is_read() -> None:
     account = {"name": "X", "kind": "TAX_EXEMPT", "cash": "1.5", "lots": [lot], "historyFrom": "2020-02-29"}
     target = {"percent": "100", "key": "K", "assets": ["A"], "assetClass": "ETF", "band": {"smart": True}}
     fact = {"date": "2024-01-02", "account": "X", "side": "SELL", "symbol": "A", "quantity": 1, "price": 2, "fees": "3"}
-    portfolio = {"name": "P", "baseCurrency": "EUR", "policy": policy, "accounts": [account], "targets": [target]}
+    portfolio = {
+        "name": "P",
+        "model": "60/40",
+        "baseCurrency": "EUR",
+        "policy": policy,
+        "accounts": [account],
+        "targets": [target],
+    }
     file = parse({"steelyard": 1, "assets": [asset], "portfolio": portfolio, "transactions": [fact]})
     rates = Costs(Decimal(1), Decimal("0.0025"), Decimal(2), Decimal("0.00000001"))
     assert file.assets == (
@@ -164,7 +171,7 @@ def test_every_field_is_read() -> None:
         ),
     )
     draft = file.portfolio
-    assert (draft.name, draft.base_currency) == ("P", "EUR")
+    assert (draft.name, draft.model, draft.base_currency) == ("P", "60/40", "EUR")
     assert (draft.policy.default_band, draft.policy.destination) == (absolute("3"), Destination.SHARE)
     assert (draft.policy.band_kept, draft.policy.plan_lifetime_s) == (Decimal("0.875"), 90)
     assert (draft.policy.portfolio_band, draft.policy.remind_after_s) == (Decimal(3), 86_400)
@@ -258,6 +265,8 @@ def test_bands(written: object, band: Band) -> None:
         ("extra\nfield", 1, "", "there is no field 'extra\\nfield' here"),
         ("portfolio.name", "\ud800", "portfolio.name", "name must be 1 to 200 characters without control characters or "
          "space around it"),
+        ("portfolio.model", "M" * 101, "portfolio.model", "model must be 1 to 100 characters without control "
+         "characters or space around it"),
         ("portfolio.policy.alertAfter", 0, "portfolio.policy.alertAfter",
          "must be a whole number from 1 to 1000, not '0'"),
         ("portfolio.policy.maxPriceAge.1", {"assetClass": "ETF", "age": "P2D"}, "portfolio.policy.maxPriceAge.1",
