@@ -35,6 +35,7 @@ from app.store.alert_rows import News, scan_write_news
 from app.store.booking import book_fills
 from app.store.db import StoreUnavailable, Tx
 from app.store.executions import Executing, Means
+from app.store.neighbours import with_locks
 
 ACTOR: Final = "worker"
 RUN_S: Final = 60.0
@@ -202,21 +203,36 @@ async def _record(
     The answer counts only for who still has the order's lease, as a newer one may be recorded already; fills always do.
     """
     now = await domain_now(services)
-    async with services.store.owned(owner_id) as tx:
-        plan = await executions.lock_execution(owner_id, tx, plan_id)
-        if plan is None:  # it is over; a fill that comes late is booked all the same
-            await executions.lock_portfolio_of(owner_id, tx, plan_id)
-        order = await orders.load_order(owner_id, tx, step.order)
-        if isinstance(answer, BrokerOrder) and not excess_of(order, answer):
-            await book_fills(owner_id, tx, order, answer.fills, actor=ACTOR, now=now, new_uuid=new_uuid)
-        if plan is None or order.ask_at != step.order.ask_at or not is_open(order):
-            return _is_stray(step, order, answer)
-        newer = _after(order, answer, now)
-        await orders.save_orders(owner_id, tx, [newer])
-        await _settle_alert(owner_id, tx, plan, order, newer, now)
-        if newer.status is not order.status or newer.message != order.message or _has_fills(order, answer):
-            await executions.save_wake(owner_id, tx, plan, now)
-            await executions.tell_orders(owner_id, tx, plan, [newer], now)
+
+    async def record(tx: Tx, locked: frozenset[int]) -> bool:
+        return await _record_in(owner_id, tx, plan_id, step, answer, now, locked)
+
+    return await with_locks(services.store, owner_id, record)
+
+
+async def _record_in(
+    owner_id: int,
+    tx: Tx,
+    plan_id: str,
+    step: Step,
+    answer: BrokerOrder | str | None,
+    now: datetime,
+    locked: frozenset[int],
+) -> bool:
+    plan = await executions.lock_execution(owner_id, tx, plan_id)
+    if plan is None:  # it is over; a fill that comes late is booked all the same
+        await executions.lock_portfolio_of(owner_id, tx, plan_id)
+    order = await orders.load_order(owner_id, tx, step.order)
+    if isinstance(answer, BrokerOrder) and not excess_of(order, answer):
+        await book_fills(owner_id, tx, order, answer.fills, actor=ACTOR, now=now, new_uuid=new_uuid, locked=locked)
+    if plan is None or order.ask_at != step.order.ask_at or not is_open(order):
+        return _is_stray(step, order, answer)
+    newer = _after(order, answer, now)
+    await orders.save_orders(owner_id, tx, [newer])
+    await _settle_alert(owner_id, tx, plan, order, newer, now)
+    if newer.status is not order.status or newer.message != order.message or _has_fills(order, answer):
+        await executions.save_wake(owner_id, tx, plan, now)
+        await executions.tell_orders(owner_id, tx, plan, [newer], now)
     return False
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 import asyncpg
 
@@ -25,11 +25,13 @@ _SAME: Final = "(a.id = $3 OR a.identical_group <> '' AND a.identical_group = $4
 _LOTS: Final = f"""
     SELECT l.id, l.public_id, l.purchase_id, l.replaced, l.origin, trim_scale(l.quantity) AS quantity,
         trim_scale(l.basis) AS basis, l.acquired_on, l.holding_from, l.account_id, l.asset_id, c.kind,
-        c.public_id AS account_public_id, a.public_id AS asset_public_id
-    FROM tax_lots l JOIN accounts c ON c.id = l.account_id JOIN assets a ON a.id = l.asset_id
+        c.public_id AS account_public_id, a.public_id AS asset_public_id, c.portfolio_id,
+        p.public_id AS portfolio_public_id
+    FROM tax_lots l JOIN accounts c ON c.id = l.account_id JOIN portfolios p ON p.id = c.portfolio_id
+        JOIN assets a ON a.id = l.asset_id
     WHERE l.owner_id = $1 AND c.taxpayer_group_id = $2 AND {_SAME}
         AND (l.account_id = $5 AND l.asset_id = $3 OR l.acquired_on BETWEEN $6 AND $7)
-    ORDER BY l.id FOR NO KEY UPDATE OF l
+    ORDER BY l.id
 """
 _LOSSES: Final = f"""
     SELECT s.public_id, s.purchase_id, s.acquired_on, s.holding_from, s.sold_on, s.in_batch,
@@ -64,15 +66,23 @@ class Desk:
     asset: Asset
 
 
+class Home(NamedTuple):
+    """The portfolio that an account is in."""
+
+    portfolio_row_id: int
+    portfolio_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class BookRows:
-    """Books as they were loaded, with what their rows are known by."""
+    """Books as they were loaded, with what their rows are known by, and the homes of accounts with open lots."""
 
     books: Books
     origins: Mapping[Purchase, str] = field(default_factory=dict)
     account_keys: Mapping[str, int] = field(default_factory=dict)
     asset_keys: Mapping[str, int] = field(default_factory=dict)
     replacements: Mapping[Replacement, int] = field(default_factory=dict)
+    homes: Mapping[str, Home] = field(default_factory=dict)
 
 
 def told_ref(row: int, part: int) -> str:
@@ -88,7 +98,10 @@ async def load_books(
     told: Sequence[Loss],
     used: Mapping[tuple[str, str, date], Decimal],
 ) -> BookRows:
-    """Load the books that fills of these days touch, lots locked; losses and used units of what was told join them."""
+    """Load the books that fills of these days touch; losses and used units of what was told join them.
+
+    Lots are under the locks of their portfolios: those of a portfolio that is not locked are only looked at.
+    """
     window = timedelta(days=WINDOW_DAYS)
     first, last = min(days) - window, max(days) + window
     same = desk.group, desk.asset_key, desk.asset.identical_group
@@ -105,7 +118,12 @@ async def load_books(
         {desk.account_id: desk.account_key, **{lot.account: row["account_id"] for lot, row in lots}},
         {desk.asset.id: desk.asset_key, **{lot.lot.asset_id: row["asset_id"] for lot, row in lots}},
         replaced,
+        {lot.account: _home_of(row) for lot, row in lots},
     )
+
+
+def _home_of(row: asyncpg.Record) -> Home:
+    return Home(row["portfolio_id"], ids.encode(ids.PORTFOLIO, row["portfolio_public_id"]))
 
 
 def _in_order(
@@ -155,12 +173,19 @@ def _replacement_of(row: asyncpg.Record) -> Replacement:
     return Replacement(ref, lot_id, row["units"], row["loss"], row["permanent"], row["held_from"])
 
 
-async def save_lots(owner_id: int, tx: Tx, rows: BookRows, after: Books) -> None:
-    """Write the lots that changed, came or went."""
+def changes(rows: BookRows, after: Books) -> list[tuple[BookLot | None, BookLot | None]]:
+    """Return each lot that changed, came or went, as it was and as it is."""
     before = {lot.lot.id: lot for lot in rows.books.lots}
     there = {lot.lot.id: lot for lot in after.lots}
-    gone = [ids.decode(ids.LOT, lot_id) for lot_id in before.keys() - there.keys()]
-    changed = [lot for lot_id, lot in there.items() if lot_id in before and lot != before[lot_id]]
+    names = dict.fromkeys([*before, *there])
+    return [(before.get(name), there.get(name)) for name in names if before.get(name) != there.get(name)]
+
+
+async def save_lots(owner_id: int, tx: Tx, rows: BookRows, after: Books) -> None:
+    """Write the lots that changed, came or went."""
+    found = changes(rows, after)
+    gone = [ids.decode(ids.LOT, before.lot.id) for before, now in found if before and now is None]
+    changed = [now for before, now in found if before and now]
     if gone:
         await tx.execute("DELETE FROM tax_lots WHERE owner_id = $1 AND public_id = ANY ($2)", owner_id, gone)
     if changed:
@@ -179,7 +204,7 @@ async def save_lots(owner_id: int, tx: Tx, rows: BookRows, after: Books) -> None
             [lot.lot.holding_from for lot in changed],
             [lot.replaced for lot in changed],
         )
-    made = [_record(owner_id, rows, lot) for lot_id, lot in there.items() if lot_id not in before]
+    made = [_record(owner_id, rows, now) for before, now in found if now and before is None]
     columns = (
         *("public_id", "owner_id", "account_id", "asset_id", "quantity", "basis", "acquired_on", "holding_from"),
         *("origin", "purchase_id", "replaced"),

@@ -1,10 +1,11 @@
 """Booking: fills of an order become lots, cash, facts and wash adjustments, all in the transaction of the order.
 
 A fill is known by the broker's id of it and booked once. Money is converted at the rate that the plan was made with.
-Bookings of one taxpayer group take turns after the portfolio's lock: a sale here may change what a lot there cost.
+Bookings of one taxpayer group take turns after the portfolio's lock: a sale here may change what a lot there cost. If
+that lot is in another portfolio, that one is locked, too, and told: see `neighbours`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -29,8 +30,9 @@ from app.core.money import (
 )
 from app.core.order_values import Fill, Order
 from app.core.trades import TradeSide
-from app.store import book_rows, events, history, transactions, turns
+from app.store import book_rows, events, history, neighbours, plans, transactions, turns
 from app.store.db import Tx
+from app.store.neighbours import Booker
 from app.store.order_legs import OrderLeg, load_books, load_leg
 
 BOOKED: Final = "FILLS_BOOKED"
@@ -55,12 +57,15 @@ async def book_fills(
     actor: str,
     now: datetime,
     new_uuid: Callable[[], UUID],
+    locked: Collection[int] = (),
 ) -> tuple[Fill, ...]:
     """Book fills of an order that are not booked yet, in the order given, and return those.
 
     Lots, cash, facts, the wash ledger, what is filled of the order, the portfolio's version and its history change
-    together. The caller holds the portfolio's lock. Raises InvalidInput for a fill with other numbers than it was
-    booked with, one beyond the order's quantity, or one that cannot be stored; NotFound without such an order.
+    together; so do lots, version and history of other portfolios, where shares replaced what was sold. The caller holds
+    the portfolio's lock and those of the rows `locked`; see `neighbours.with_locks`. Raises InvalidInput for a fill
+    with other numbers than it was booked with, one beyond the order's quantity, or one that cannot be stored; NotFound
+    without such an order; OutOfReach, before anything is written, where other portfolios have to be locked.
     """
     _check(fills)
     known = await _booked_before(owner_id, tx, order)
@@ -72,12 +77,14 @@ async def book_fills(
     await turns.scan_take_turns(tx, turns.TAXPAYERS, [leg.desk.group])
     rows = await load_books(owner_id, tx, leg, [_day(fill) for fill in fresh])
     done = _book(order, leg, fresh, rows.books, lambda prefix: ids.encode(prefix, new_uuid()))
+    reached = neighbours.reached(rows, done.books, leg.portfolio_row_id, locked)
     await _save_facts(owner_id, tx, order, leg, fresh, actor, now, new_uuid)
     await book_rows.save_lots(owner_id, tx, rows, done.books)
     await book_rows.save_sales(owner_id, tx, leg.desk, (leg.plan_key, order.leg, order.slice), done.sold, done.books)
     await book_rows.save_wash(owner_id, tx, rows, done.books)
     await _save_cash(owner_id, tx, leg, done.cash)
     await _tell(owner_id, tx, order, leg, fresh, done, actor, now)
+    await neighbours.tell(owner_id, tx, reached, Booker(order.plan_id, order.id, actor, now))
     return fresh
 
 
@@ -232,7 +239,10 @@ async def _save_cash(owner_id: int, tx: Tx, leg: OrderLeg, cash: Decimal) -> Non
 async def _tell(
     owner_id: int, tx: Tx, order: Order, leg: OrderLeg, fresh: Sequence[Fill], done: _Done, actor: str, now: datetime
 ) -> None:
-    """Raise the portfolio's version, write the history and tell those who follow it; the plan that did it stays."""
+    """Raise the portfolio's version, write the history and tell those who follow it; the plan that did it stays.
+
+    It is EXECUTING, or it is over and this came late: then what was planned since knows nothing of it.
+    """
     version = await tx.value(
         """
         UPDATE portfolios SET version = version + 1, updated_at = $3 WHERE owner_id = $1 AND id = $2 RETURNING version
@@ -258,5 +268,6 @@ async def _tell(
         "notes": done.notes,
     }
     row_id = leg.portfolio_row_id
+    await plans.supersede_open_plans(owner_id, tx, row_id, actor, now, queued=False)
     await history.append_history(owner_id, tx, row_id, BOOKED, order.id, actor, now, document)
     await events.append_event(owner_id, tx, row_id, "portfolio", leg.portfolio_id, {"version": version}, now)

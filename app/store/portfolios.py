@@ -4,7 +4,7 @@
 Locks are taken in the order portfolio, plan, history.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -126,6 +126,18 @@ async def lock_portfolio(owner_id: int, tx: Tx, portfolio_id: str) -> StoredPort
     if found is None:
         raise NotFound("portfolio", portfolio_id, ["portfolioId"])
     return found
+
+
+async def lock_portfolios(owner_id: int, tx: Tx, row_ids: Collection[int]) -> None:
+    """Lock several portfolios by their rows, always in one order; before anything else in the transaction."""
+    if not row_ids:
+        return
+    await turns.scan_take_turns(tx, turns.PORTFOLIO, row_ids)
+    await tx.execute(
+        "SELECT FROM portfolios WHERE owner_id = $1 AND id = ANY ($2) ORDER BY id FOR NO KEY UPDATE",
+        owner_id,
+        sorted(row_ids),
+    )
 
 
 async def create_portfolio(

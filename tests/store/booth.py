@@ -15,8 +15,9 @@ from app.core.order_values import BrokerKind, Fill, Order, OrderStatus, OrderSty
 from app.core.plan import Plan, PlanRequest
 from app.core.policy import Policy
 from app.core.tax import TaxFacts
-from app.store import booking, plans, portfolios
+from app.store import booking, neighbours, plans, portfolios
 from app.store import past as pasts
+from app.store.db import Tx
 from app.store.plans import Made
 from app.store.reading import Loaded
 from tests.builders import AS_OF, asset, snapshot
@@ -85,11 +86,14 @@ class Booth:
         return order
 
     async def book(self, order: str | Order, *fills: Fill) -> tuple[Fill, ...]:
-        async with self.world.writing() as tx:
-            await portfolios.lock_portfolio(self.world.owner_id, tx, self.loaded.row.public_id)
-            which = self.orders[order] if isinstance(order, str) else order
-            told: dict[str, Any] = {"actor": "broker", "now": AS_OF, "new_uuid": new_uuid}
-            return await booking.book_fills(self.world.owner_id, tx, which, fills, **told)
+        owner_id, which = self.world.owner_id, self.orders[order] if isinstance(order, str) else order
+
+        async def book(tx: Tx, locked: frozenset[int]) -> tuple[Fill, ...]:
+            await portfolios.lock_portfolio(owner_id, tx, self.loaded.row.public_id)
+            told: dict[str, Any] = {"actor": "broker", "now": AS_OF, "new_uuid": new_uuid, "locked": locked}
+            return await booking.book_fills(owner_id, tx, which, fills, **told)
+
+        return await neighbours.with_locks(self.world.store, owner_id, book)
 
     async def lots(self, as_of: datetime = AS_OF) -> list[str]:
         found = await self.world.find(self.loaded.row.public_id, as_of)
