@@ -14,7 +14,7 @@ from app.bus.jobs import PLAN_COMPUTE
 from app.context import Context, new_uuid
 from app.core import ids
 from app.core.drift import Snapshot
-from app.core.errors import InvalidInput, LimitExceeded, NotFound, SolverMissing
+from app.core.errors import InvalidInput, LimitExceeded, NotFound, SolverFailed, SolverMissing
 from app.core.past import Past
 from app.core.plan import ENGINE, PlanRequest, PlanStatus, check_named
 from app.store import plans, reading
@@ -100,7 +100,7 @@ async def _make_at_once(context: Context, loaded: Loaded, told: Past, request: P
         return None
     try:
         made, ended = await making.make(context, loaded, told, request, context.settings.inline_s)
-    except (LimitExceeded, SolverMissing):
+    except (LimitExceeded, SolverFailed, SolverMissing):
         return None
     return made if ended else None
 

@@ -38,6 +38,9 @@ class ErrorCode(Enum):
     SOLVER_MISSING = strawberry.enum_value(
         "SOLVER_MISSING", description="The plan needs a solver that the operator has not installed."
     )
+    SOLVER_FAILED = strawberry.enum_value(
+        "SOLVER_FAILED", description="What the solver answers contradicts itself; there is no plan for these numbers."
+    )
 
 
 @strawberry.interface(description="Expected, actionable failure of a mutation; nothing was stored.")

@@ -12,6 +12,7 @@ SteelyardError                 code                   HTTP
 ├── StaleData                  STALE_DATA             409   a held asset has no price fresh enough
 ├── LimitExceeded              LIMIT_EXCEEDED         422   more than a named bound allows
 ├── SolverMissing              SOLVER_MISSING         422   the plan needs a solver that is not installed
+├── SolverFailed               SOLVER_FAILED          422   a solver's answers contradict each other
 └── AccessError
     ├── Unauthenticated        UNAUTHENTICATED        401   no token, or not a good one
     └── Forbidden              FORBIDDEN              403   the role does not allow the operation
@@ -122,6 +123,10 @@ class LimitExceeded(SteelyardError):
 
 class SolverMissing(SteelyardError):
     code = "SOLVER_MISSING"
+
+
+class SolverFailed(SteelyardError):
+    code = "SOLVER_FAILED"
 
 
 class AccessError(SteelyardError):

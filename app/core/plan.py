@@ -52,7 +52,8 @@ def propose(
     Sizes are on B + deployable cash + cash flow. Sells come first; buys spend only base-currency cash their own account
     has then; no account's cash ever goes below zero, no lot is oversold, nothing is both bought and sold. Raises
     StaleData when a held asset has no fresh price, InvalidState when there is nothing to plan, InvalidInput for a
-    withdrawal that nothing can pay, SolverMissing where the plan needs a solver that is not installed.
+    withdrawal that nothing can pay, SolverMissing where the plan needs a solver that is not installed,
+    SolverFailed where what it answers contradicts itself.
     """
     before = drift.measure(snapshot)
     _refuse(snapshot, before, request)

@@ -13,7 +13,7 @@ from typing import Final
 
 from app.core import levies, tally
 from app.core.aims import Aim, Aims, sides
-from app.core.errors import SolverMissing
+from app.core.errors import SolverFailed, SolverMissing
 from app.core.levies import Levies, TermRates
 from app.core.money import HUNDRED, ONE, ROUNDED, ZERO, exactly, quotient
 from app.core.needs import Task
@@ -23,7 +23,7 @@ from app.core.optimize.formulate import Formulation, Restraint
 from app.core.optimize.problem import Engine, Limits, SolveStatus, Watch
 from app.core.optimize.quantise import Quantised, exact, inexact
 from app.core.tally import Tally
-from app.core.trades import moved_by
+from app.core.trades import money, moved_by
 
 WEIGHTS_MAX: Final = 8
 """How many dearer prices of drift are tried, at most, where a plan would let drift grow; few are ever needed."""
@@ -125,7 +125,10 @@ def _without_growing_drift(
         if _is_over(aims, best, watch):
             break
         extra = quotient(keeps.total - grows.total, grows.drift - keeps.drift, WEIGHT_PLACES)
-        other = _solved(task, aims.dearer(1 + extra), rules, limits, engine, Restraint(frozen))
+        try:
+            other = _solved(task, aims.dearer(1 + extra), rules, limits, engine, Restraint(frozen))
+        except SolverFailed:  # what is known by now is allowed, and so is its bound
+            break
         counted = _count(task, aims, rules, other.made, other.trades)
         bound = max(best.bound, other.bound - extra * found.hold.drift)
         best = replace(best, bound=bound, nodes=best.nodes + other.nodes)
@@ -162,9 +165,15 @@ def _solved(task: Task, aims: Aims, rules: Levies, limits: Limits, engine: Engin
 
     The engine knows how much of the reserve is there. Where sales are to fill it up, both ways are asked apart if the
     answer to the problem without that demand, whose bound holds for either, could not be put into trades as it is.
+    Raises SolverFailed where the engine raises less than it says itself can be raised.
     """
     found = _answered(task, aims, rules, limits, engine, restraint)
-    assert found is not None, "cash that can be raised was not raised"
+    if found is None:
+        raise SolverFailed(
+            "the solver says that no plan is possible, not even with as little cash left as it found itself: its "
+            f"answers contradict each other. Nothing is planned for the {len(task.sleeves)} targets of a portfolio "
+            f"worth {money(aims.value)}; leave out what is tiny beside the rest (exclude), or ask again at other prices"
+        )
     lacking = aims.floor - sum(found.made.floors.values(), ZERO)
     if lacking <= found.made.crumb or found.tally.total <= found.bound + found.made.crumb or found.trades.short:
         return found
@@ -235,7 +244,10 @@ def _evened(task: Task, aims: Aims, limits: Limits, engine: Engine, found: Found
     evened = _even_aims(task, aims, found)
     if evened is None:
         return found
-    other = _solved(task, evened.dearer(found.weight), found.rules, limits, engine, Restraint(found.frozen))
+    try:
+        other = _solved(task, evened.dearer(found.weight), found.rules, limits, engine, Restraint(found.frozen))
+    except SolverFailed:
+        return found
     counted = _count(task, aims, found.rules, other.made, other.trades)
     if counted.total > found.tally.total + found.made.crumb or counted.drift > found.hold.drift:
         return found

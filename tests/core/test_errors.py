@@ -19,6 +19,7 @@ ERRORS = [
     errors.InvalidState("x", "EXPIRED"),
     errors.StaleData("x", ["A"], AT),
     errors.SolverMissing("x"),
+    errors.SolverFailed("x"),
     errors.Forbidden("x"),
 ]
 

@@ -1,6 +1,7 @@
 """Plans that wait for a worker, are lost, fail, or get too old."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -13,10 +14,12 @@ from app.actions import approving, computing, plans
 from app.actions.plans import StoredPlan
 from app.context import Context, Services, Watch
 from app.core.money import ZERO
+from app.core.optimize import highs
 from app.core.optimize.allocate import PlanScope
+from app.core.optimize.highs import Found, Program, Stop
 from app.core.plan import PlanRequest
 from app.store.plans import claim_plan
-from tests.builders import AS_OF
+from tests.builders import AS_OF, snapshot
 from tests.store.world import World
 from tests.support import enter, later
 from tests.workers.conftest import forget, keep, waiting
@@ -138,3 +141,20 @@ async def test_a_plan_that_is_too_old_expires(services: Services, world: World, 
     await approving.scan_expire(services)
     assert (await now(services, plan_id)).status.value == "EXPIRED"
     assert await events(world, plan_id) == ["QUEUED", "COMPUTING", "READY", "EXPIRED"]
+
+
+async def test_a_plan_that_highs_contradicts_itself_about_fails_with_a_sentence(
+    services: Services, world: World, alice: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lie(program: Program, stop: Stop, *, warm: bool) -> Found:
+        return Found(None, math.inf, 0, infeasible=True, seconds=0.0)
+
+    monkeypatch.setattr(highs, "solve", lie)
+    ledger = {"main": "6 AAPL @ 150, 8 BND @ 50", "ira TAX_EXEMPT": "1 AAPL"}
+    kept = await world.keep(snapshot(ledger, {"AAPL": "60", "BND": "40"}))
+    plan_id = await queued(alice, kept.row.public_id)
+    await computing.compute(services, alice.owner_id, plan_id)
+    plan = await now(services, plan_id)
+    assert plan.error
+    assert (plan.status.value, plan.error.code) == ("FAILED", "SOLVER_FAILED")
+    assert plan.error.message.startswith("the solver says that no plan is possible")
