@@ -27,6 +27,7 @@ from app.core.money import (
     HUNDRED,
     ONE,
     PERCENT_PLACES,
+    PRICE_MOST,
     PRICE_PLACES,
     QUANTITY_PLACES,
     ROUNDED,
@@ -115,12 +116,12 @@ def limit_of(
     """Return the limit of an order, in the asset's currency: last x (1 + s) to buy, last x (1 - s) to sell.
 
     Rounded to the price step in the safe direction: down to buy, up to sell. A purchase below one step, where that
-    would be 0, is not rounded to a step but down to 18 decimals.
+    would be 0, is not rounded to a step but down to 18 decimals. At most the highest price there can be, on its step.
     """
     share = _collar_of(policy, volatility)[0].scaleb(-2)
     if side is TradeSide.SELL:
-        return ceil_to_step(last * (ONE - share), price_step)
-    dearest = last * (ONE + share)
+        return min(ceil_to_step(last * (ONE - share), price_step), floor_to_step(PRICE_MOST, price_step) or PRICE_MOST)
+    dearest = min(last * (ONE + share), PRICE_MOST)
     return floor_to_step(dearest, price_step) or round_down(dearest, PRICE_PLACES)
 
 

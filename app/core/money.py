@@ -42,6 +42,7 @@ RATE_DIGITS: Final = 12
 
 QUANTITY_LIMIT: Final = Decimal(10) ** 15
 PRICE_LIMIT: Final = Decimal(10) ** 12
+PRICE_MOST: Final = Decimal("9" * 12 + "." + "9" * PRICE_PLACES)
 MONEY_LIMIT: Final = Decimal(10) ** 27
 
 P = ParamSpec("P")

@@ -19,6 +19,7 @@ from app.core.money import (
     EXACT,
     MONEY_PLACES,
     ONE,
+    PRICE_MOST,
     PRICE_PLACES,
     ROUNDED,
     ZERO,
@@ -138,10 +139,11 @@ def price_at(ticket: Ticket, last: Decimal) -> Decimal | None:
 
 
 def _against(ticket: Ticket, last: Decimal, share: Decimal) -> Decimal:
-    """Return `last`, worse for us by a share of it."""
+    """Return `last`, worse for us by a share of it, but no price that cannot be."""
     step = ticket.asset.price_step or quantum(PRICE_PLACES)
     if ticket.side is TradeSide.BUY:
-        return ceil_to_step(round_up(ROUNDED.multiply(last, ROUNDED.add(ONE, share)), PRICE_PLACES), step)
+        worse = round_up(ROUNDED.multiply(last, ROUNDED.add(ONE, share)), PRICE_PLACES)
+        return min(ceil_to_step(worse, step), PRICE_MOST)
     return max(step, floor_to_step(ROUNDED.multiply(last, ROUNDED.subtract(ONE, share)), step))
 
 

@@ -150,6 +150,11 @@ def test_order_outside_its_session_waits_and_says_until_when() -> None:
         (TradeSide.SELL, "33.33", "0.25", "33.25"),
         (TradeSide.BUY, "0.004", "0.01", "0.00402"),  # the step is not one for so low a price
         (TradeSide.SELL, "0.004", "0.01", "0.01"),
+        (TradeSide.BUY, "999999999999", "0.01", "999999999999.99"),  # not 1,004,999,999,998.99: no price is so high
+        (TradeSide.BUY, "999999999999", "0", "999999999999.999999999999999999"),
+        (TradeSide.BUY, "999999999999", "1e11", "900000000000"),
+        (TradeSide.SELL, "999999999999", "1e11", "900000000000"),
+        (TradeSide.SELL, "999999999999", "1e12", "999999999999.999999999999999999"),
     ],
 )
 def test_limit_is_rounded_to_the_step_in_the_safe_direction(side: TradeSide, last: str, step: str, limit: str) -> None:

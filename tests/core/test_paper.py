@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from app.core import paper
 from app.core.costs import Costs, Liquidity
+from app.core.money import ZERO
 from app.core.order_values import Fill, OrderStatus, OrderStyle, Ticket
 from app.core.paper import PaperOrder, PaperRules
 from app.core.portfolio import Asset, AssetClass, Price
@@ -118,6 +119,12 @@ def test_market_order_is_filled_at_the_price_that_holds_and_pays_the_schedule() 
     order = worked(ticket(of=DEAR), prices((-600, "90"), (-5, "100")), until=1)
     assert order.status is OrderStatus.FILLED
     assert seen(order) == [("100", "100.10", "10.01", 0)]  # 0.1 % of 10010
+
+
+def test_no_fill_is_at_a_price_that_cannot_be() -> None:
+    most = Decimal("999999999999.999999999999999999")
+    assert paper.price_at(ticket(of=DEAR), Decimal("999999999999")) == most
+    assert paper.price_at(ticket(of=replace(DEAR, price_step=ZERO), limit=str(most)), Decimal("999999999999")) == most
 
 
 def test_limit_order_waits_until_the_price_crosses() -> None:
