@@ -32,6 +32,7 @@ from app.supervise import Children
 LOOK_S: Final = 0.3
 READY_S: Final = 60.0
 TOKEN_S: Final = 86_400
+DEMO_WINDOW_S: Final = "0.2"  # a session of the US exchanges takes 1.35 seconds there
 
 
 def serve(settings: Settings) -> None:
@@ -98,7 +99,7 @@ def demo(settings: Settings, out: Console) -> None:
         )
         private = {"STEELYARD_DEMO": "true", "STEELYARD_JWT_SECRET": settings.jwt_secret}
         private |= {"STEELYARD_SCAN_PERIOD_S": str(settings.scan_period_s)}
-        private |= {"STEELYARD_WEBHOOK_LOOPBACK": "true"}
+        private |= {"STEELYARD_WEBHOOK_LOOPBACK": "true", "STEELYARD_BLOCK_WINDOW_S": DEMO_WINDOW_S}
         private |= {"STEELYARD_WEBHOOK_SECRET": ",".join(f"{name}={key}" for name, key in prepared.secrets.items())}
         private |= {"STEELYARD_TOKEN": _token(settings, demo_portfolios.WORKED[0])}
         with _children(settings, endpoints, private) as children:

@@ -109,6 +109,12 @@ class Settings(BaseSettings):
     storm_digest_s: int = Field(
         default=30, ge=0, le=3600, description="How long after the first alert beyond those their digest is sent."
     )
+    block_window_s: float = Field(
+        default=5.0,
+        ge=0,
+        le=3600,
+        description="How long the first order of a pool waits for others that are put together with it.",
+    )
     paper_seed: int = Field(default=0, description="Seed of all that the paper broker leaves to chance.")
     paper_latency_s: int = Field(
         default=2,

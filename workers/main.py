@@ -19,15 +19,15 @@ from app.context import Services, on_thread, open_services
 from app.core.errors import SteelyardError
 from app.core.optimize import search
 from app.settings import Settings
-from workers import execute, optimize, scan, ticks
+from workers import bulk, execute, optimize, scan, ticks
 from workers.deliver import deliver_forever
 from workers.execute import wake_forever
 from workers.pool import Processes
 from workers.sweep import sweep_forever
 
 QUEUES: Final = {"light": (LIGHT,), "heavy": (HEAVY,), "all": (LIGHT, HEAVY)}
-LIGHT_JOBS: Final = (scan.scan_tick, scan.scan_chunk, ticks.prices_tick, execute.plan_execute)
-HEAVY_JOBS: Final = (optimize.plan_compute,)
+LIGHT_JOBS: Final = (scan.scan_tick, scan.scan_chunk, ticks.prices_tick, execute.plan_execute, execute.pool_work)
+HEAVY_JOBS: Final = (optimize.plan_compute, bulk.bulk_run)
 MINUTE_S: Final = 60
 
 log = structlog.get_logger(__name__)
@@ -75,6 +75,7 @@ def _worker(services: Services, queue: str) -> Worker:
     async def startup(ctx: dict[str, Any]) -> None:
         ctx["services"] = services
         ctx["brokers"] = brokers_of(services)
+        ctx["bulks"] = set()
 
     light = queue == LIGHT
     return make_worker(

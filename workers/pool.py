@@ -77,6 +77,8 @@ class Processes:
                 watch.stopped = True
                 self._board.exchange(row, watch)
                 await asyncio.wait([call])
+                if not call.cancelled():
+                    call.exception()  # nobody wants it, also where it failed; left alone it is logged as an error
             raise
         except BrokenProcessPool:
             # One of them was killed, and a pool never mends: the next call starts another, the sweeper asks again.

@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from app.actions import alerts, approving, computing, keep, proposals, reconciling, relay, scans, ticks
+from app.actions import alerts, approving, bulks, computing, keep, proposals, reconciling, relay, scans, ticks
 from app.actions.access import Unavailable
 from app.context import Services
 
@@ -18,6 +18,7 @@ STEPS: Final[tuple[Step, ...]] = (
     scans.sweep,
     ticks.sweep,
     computing.scan_unfinished,
+    bulks.scan_unfinished,
     approving.scan_expire,
     alerts.sweep,
     proposals.scan_propose,

@@ -1,6 +1,7 @@
 """Plans are approved, rejected, cancelled, and expire. What is approved is executed by a worker, once."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from app.actions import making, once, plans, portfolios
@@ -22,20 +23,42 @@ from app.store.reading import Loaded
 
 EXPIRE_MAX: Final = 100
 """So many plans expire in one transaction: those that write events stay short."""
+LOOK_MAX: Final = 5_000
+"""So many READY plans are looked at in one statement, for some tenth of a second."""
 
 
 class _Expired(Exception):
     """The plan is no longer good, and why; what was begun is undone, and it expires by itself."""
 
 
-async def approve(context: Context, plan_id: str, *, expected: int, exclude: Sequence[str], key: str) -> StoredPlan:
+@dataclass(frozen=True, slots=True)
+class Within:
+    """The bulk that a plan is approved in: what the history says of it, the row of the pool that orders go through.
+
+    `beside` writes in the transaction that approves.
+    """
+
+    told: Mapping[str, object]
+    pool: int | None
+    beside: Callable[[Tx], Awaitable[None]]
+
+
+async def approve(
+    context: Context,
+    plan_id: str,
+    *,
+    expected: int,
+    exclude: Sequence[str],
+    key: str,
+    bulk: Within | None = None,
+) -> StoredPlan:
     """Approve a READY plan at the version that was looked at, without some of its trades; it is executed at once.
 
     Whatever is repeated with the same key is answered as the first time and executes nothing twice. Where its time is
     over or a price has moved beyond the policy's limit, the plan expires, and that is InvalidState.
     """
     try:
-        await _approve(context, plan_id, expected, exclude, key)
+        await _approve(context, plan_id, expected, exclude, key, bulk)
     except _Expired as why:
         await _expire(context, plan_id, expected, str(why))
         raise InvalidState(f"{why} Propose anew.", PlanStatus.EXPIRED.value, ["planId"]) from None
@@ -43,7 +66,9 @@ async def approve(context: Context, plan_id: str, *, expected: int, exclude: Seq
     return await plans.find(context, plan_id)
 
 
-async def _approve(context: Context, plan_id: str, expected: int, exclude: Sequence[str], key: str) -> None:
+async def _approve(
+    context: Context, plan_id: str, expected: int, exclude: Sequence[str], key: str, bulk: Within | None
+) -> None:
     """Look again at what is approved, then approve it in one transaction.
 
     Whoever computes holds neither the portfolio nor a connection. A plan that is READY at the same version when it is
@@ -71,7 +96,9 @@ async def _approve(context: Context, plan_id: str, expected: int, exclude: Seque
         check_version("plan", expected, locked.version)
         if locked.halted:
             raise InvalidState(f"{locked.halted}; nothing is approved meanwhile", locked.status.value, ["planId"])
-        await _write(context, tx, locked, stored, left_out, rest)
+        await _write(context, tx, locked, stored, left_out, rest, bulk)
+        if bulk:
+            await bulk.beside(tx)
         await once.finish(context, tx, key, plan_id)
 
 
@@ -119,17 +146,24 @@ async def _rest(context: Context, loaded: Loaded, told: Past, stored: StoredPlan
 
 
 async def _write(
-    context: Context, tx: Tx, locked: Locked, stored: StoredPlan, left_out: dict[int, str], rest: Rest
+    context: Context,
+    tx: Tx,
+    locked: Locked,
+    stored: StoredPlan,
+    left_out: dict[int, str],
+    rest: Rest,
+    bulk: Within | None,
 ) -> None:
     assert stored.plan
     summary = rest.summary if left_out else stored.plan.summary
     trades = len(stored.plan.trades)
     await approvals.approve_plan(
         *(context.owner_id, tx, locked, list(left_out.values()), rest if left_out else None),
+        pool=bulk.pool if bulk else None,
         actor=context.actor,
         now=context.now,
         before={"trades": trades, "summary": stored.plan.summary},
-        after={"trades": trades - len(left_out), "summary": summary},
+        after={"trades": trades - len(left_out), "summary": summary, **({"bulk": bulk.told} if bulk else {})},
     )
 
 
@@ -191,10 +225,18 @@ def _check_cancellable(locked: Locked) -> None:
 
 
 async def scan_expire(services: Services) -> None:
-    """Expire plans whose time is over, or a price of which has moved beyond what the policy allows."""
-    now, found = await domain_now(services), EXPIRE_MAX
-    while found == EXPIRE_MAX:
+    """Expire plans whose time is over, or a price of which has moved beyond what the policy allows.
+
+    All that are READY are looked at, so many in one statement, whatever else there was in the past.
+    """
+    now, after = await domain_now(services), 0
+    while True:
         async with services.store.shared() as tx:
-            owners = await approvals.scan_expire_plans(tx, now, EXPIRE_MAX)
-        await services.bus.nudge("plan", set(owners))
-        found = len(owners)
+            due, last = await approvals.scan_due_to_expire(tx, now, after, LOOK_MAX)
+        for begin in range(0, len(due), EXPIRE_MAX):
+            async with services.store.shared() as tx:
+                owners = await approvals.scan_expire_plans(tx, now, due[begin : begin + EXPIRE_MAX])
+            await services.bus.nudge("plan", set(owners))
+        if last is None:
+            return
+        after = last

@@ -1,34 +1,37 @@
 """The brokers of a process: an adapter for each kind, with its settings and the books it keeps."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import datetime
 
 from app.brokers.alpaca import AlpacaBroker
 from app.brokers.manual import ManualBroker
 from app.brokers.paper import PaperBroker
+from app.brokers.pool import Pooled
 from app.brokers.protocol import Broker, BrokerUnavailable
+from app.bus.jobs import POOL_WORK
 from app.context import Services, wall_now
 from app.core.brokers import costs_of
 from app.core.errors import StaleData
 from app.core.manual import Recorded
-from app.core.order_values import ENDED, BrokerKind, Ticket
+from app.core.order_values import ENDED, BrokerKind, BrokerOrder, Ticket
 from app.core.paper import PaperOrder, PaperRules
 from app.core.portfolio import Account, AccountKind, Market, Price, Rates
 from app.settings import Settings
-from app.store import clock, manual, paper
+from app.store import clock, manual, paper, pool_orders
 from app.store.db import Store, StoreUnavailable, Tx
 
 
 def brokers_of(services: Services) -> Mapping[BrokerKind, Broker]:
     """Return a broker of every kind; one that is not set up says so when it is asked for something."""
     settings, store = services.settings, services.store
-    return {
+    kinds: Mapping[BrokerKind, Broker] = {
         BrokerKind.MANUAL: ManualBroker(lambda client_id: _recorded(store, client_id)),
         BrokerKind.PAPER: PaperBroker(lambda: _paper_books(store), _paper_rules(settings)),
         BrokerKind.ALPACA: AlpacaBroker.of(settings),
     }
+    return {kind: Pooled(broker, PoolBooks(services)) for kind, broker in kinds.items()}
 
 
 def _paper_rules(settings: Settings) -> PaperRules:
@@ -68,6 +71,44 @@ def _priced(ticket: Ticket, broker: str, market: Market) -> Ticket:
     except StaleData:
         return ticket
     return replace(ticket, asset=replace(asset, costs=costs))
+
+
+class PoolBooks:
+    """The pool's books: a transaction for each line."""
+
+    def __init__(self, services: Services) -> None:
+        self._services, self._store = services, services.store
+
+    async def join(self, ticket: Ticket) -> None:
+        with _at_hand():
+            async with self._store.shared() as tx:
+                place = await pool_orders.scan_join(tx, ticket, wall_now())
+        if place:
+            owner_id, bulk_id = place
+            # Under another name than who asks for what is due at once, which this must not keep waiting.
+            name, window_s = f"{bulk_id}:{owner_id}:window", self._services.settings.block_window_s
+            await self._services.bus.enqueue(POOL_WORK, owner_id, bulk_id, unique=name, defer_s=window_s)
+
+    async def leave(self, client_id: str) -> None:
+        with _at_hand():
+            async with self._store.shared() as tx:
+                await pool_orders.scan_leave(tx, client_id, wall_now())
+
+    async def find(self, client_id: str) -> BrokerOrder | None:
+        with _at_hand():
+            async with self._store.shared(reading=True) as tx:
+                kept = await pool_orders.scan_find(tx, client_id)
+        if kept is not None and kept.unknown:
+            raise BrokerUnavailable(kept.unknown)
+        return kept.order if kept else None
+
+
+@contextmanager
+def _at_hand() -> Iterator[None]:
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise BrokerUnavailable(f"the pool's books are away: {error}") from error
 
 
 @asynccontextmanager

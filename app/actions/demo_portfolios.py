@@ -36,6 +36,8 @@ VOLATILE: Final = Band(BandKind.VOLATILITY, factor=FACTOR, window_days=90, cap=D
 # The replay has prices of exchange days only, also of crypto, and comes some hours of its fast clock after the fact:
 # around a holiday a price is a little over four days old before the next one is there.
 MAX_PRICE_AGE_S: Final = dict.fromkeys(AssetClass, 5 * DAY_S)
+# A day passes in seconds: whoever proposes a plan by hand has a minute to look at it and approve it.
+PLAN_LIFETIME_S: Final = 14 * DAY_S
 
 BOUGHT: Final = (date(2015, 3, 2), date(2016, 6, 1), date(2017, 9, 1))
 # Before General Electric lost a third of its price, and the gas driller four fifths.
@@ -96,7 +98,7 @@ _ASSETS: Final = {asset.symbol: asset for asset in demo_prices.assets()}
 
 
 def _policy(band: Band, **rules: Any) -> Policy:
-    return Policy(default_band=band, max_price_age_s=MAX_PRICE_AGE_S, **rules)
+    return Policy(default_band=band, max_price_age_s=MAX_PRICE_AGE_S, plan_lifetime_s=PLAN_LIFETIME_S, **rules)
 
 
 def _target(percent: str, *symbols: str, key: str | None = None, band: Band | None = None) -> TargetDraft:
@@ -146,7 +148,6 @@ def _crypto_tilt(desk: Desk) -> PortfolioDraft:
             alert_on_warning=True,
             auto_propose=True,
             cooldown_s=30 * DAY_S,
-            plan_lifetime_s=14 * DAY_S,
             price_move_limit=Decimal(15),
             twap_horizon_s=DAY_S,
             twap_interval_s=DAY_S // 6,

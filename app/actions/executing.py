@@ -6,8 +6,6 @@ order is asked for once its lease is over, and handed in again only where its br
 same client id. So it may run anywhere, any number of times at once, and be killed anywhere.
 """
 
-import asyncio
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Final
@@ -15,24 +13,23 @@ from typing import Final
 import structlog
 
 from app.actions.access import domain_now
+from app.actions.calling import CALL_S, Answer, Brokers, after, call
 from app.actions.outcomes import work_out
-from app.brokers.protocol import Broker, BrokerUnavailable
 from app.bus.jobs import PLAN_EXECUTE
 from app.context import Services, new_uuid, wall_now
 from app.core import sessions
-from app.core.alert_words import of_known, of_unknown
-from app.core.alerts import AlertEventKind, AlertKind, AlertSeverity, Transition
+from app.core.answering import as_filled, excess_of, filled_by
 from app.core.brokers import costs_of
 from app.core.desk import Act, Decision, Desk, Step, fees_only, is_open
 from app.core.errors import StaleData, SteelyardError
-from app.core.money import ZERO, plain
-from app.core.order_values import ENDED, BrokerKind, BrokerOrder, Order, OrderStatus
+from app.core.money import ZERO
+from app.core.order_values import ENDED, BrokerOrder, CancelCause, Order
 from app.core.plan_values import PlanStatus
 from app.core.portfolio import Price, Rates
-from app.core.working import answered, contradicted, decide, excess_of, filled_by, first_orders, unanswered
-from app.store import executions, orders
-from app.store.alert_rows import News, scan_write_news
-from app.store.booking import book_fills
+from app.core.settling import difference, is_news
+from app.core.working import decide, first_orders
+from app.store import executions, order_alerts, orders
+from app.store.booking import book_fills, load_booked
 from app.store.db import StoreUnavailable, Tx
 from app.store.executions import Executing, Means
 from app.store.neighbours import with_locks
@@ -40,11 +37,7 @@ from app.store.neighbours import with_locks
 ACTOR: Final = "worker"
 RUN_S: Final = 60.0
 """A job goes on for so long, far less than it may; the waker asks for another when there is more."""
-CALL_S: Final = 5.0
-"""Longest wait for a broker's answer: well below the lease of an order."""
 SWEEP_MAX: Final = 1000
-
-Brokers = Mapping[BrokerKind, Broker]
 
 log = structlog.get_logger(__name__)
 
@@ -153,7 +146,7 @@ async def _carry_out(services: Services, owner_id: int, plan_id: str, step: Step
     held_back = step.act is Act.PLACE and await _is_stopped(services, owner_id, plan_id)
     if wall_now() + timedelta(seconds=CALL_S) > order.ask_at:
         return
-    answer = None if held_back else await _call(step, brokers)
+    answer = None if held_back else await call(step.act, step.order, brokers)
     try:
         lost = await _record(services, owner_id, plan_id, step, answer)
     except StoreUnavailable:
@@ -164,8 +157,31 @@ async def _carry_out(services: Services, owner_id: int, plan_id: str, step: Step
     if lost:
         log.error("order_after_its_end", order=order.client_id)
         ending = Step(Act.CANCEL, order)
-        await _record(services, owner_id, plan_id, ending, await _call(ending, brokers))
+        await _record(services, owner_id, plan_id, ending, await call(ending.act, order, brokers))
     await services.bus.nudge("plan", [owner_id])
+
+
+async def book_late(services: Services, owner_id: int, order: Order, brokers: Brokers) -> bool:
+    """Book what an order got after it had ended, as its broker says now; False where that does not say it clearly.
+
+    If it is more than the order was for, nothing is booked, and an alert says so.
+    """
+    step = Step(Act.ASK, order)
+    answer = await call(step.act, order, brokers)
+    if not isinstance(answer, BrokerOrder):
+        return False
+    await _record(services, owner_id, order.plan_id, step, answer)
+    if excess_of(order, answer):
+        await _tell_excess(services, owner_id, order, answer)
+    return True
+
+
+async def _tell_excess(services: Services, owner_id: int, order: Order, answer: BrokerOrder) -> None:
+    now = await domain_now(services)
+    async with services.store.owned(owner_id) as tx:
+        await executions.lock_portfolio_of(owner_id, tx, order.plan_id)
+        order = await orders.load_order(owner_id, tx, order)
+        await order_alerts.tell_late(owner_id, tx, order, difference(order, answer), now=now, new_uuid=new_uuid)
 
 
 async def _is_stopped(services: Services, owner_id: int, plan_id: str) -> bool:
@@ -173,31 +189,7 @@ async def _is_stopped(services: Services, owner_id: int, plan_id: str) -> bool:
         return await executions.is_stopped(owner_id, tx, plan_id)
 
 
-async def _call(step: Step, brokers: Brokers) -> BrokerOrder | str | None:
-    """Return what a broker says of an order, None when it certainly never got it, a sentence where it is not clear."""
-    order = step.order
-    broker = brokers.get(order.broker)
-    if broker is None:
-        return f"no broker of the kind {order.broker.value} is set up here"
-    try:
-        async with asyncio.timeout(CALL_S):
-            if step.act is Act.PLACE:
-                return await broker.place(order.ticket)
-            if order.cause or step.act is Act.CANCEL:
-                await broker.cancel(order.ticket)
-            return await broker.status(order.ticket)
-    except (BrokerUnavailable, TimeoutError) as error:
-        return f"the broker gave no answer: {error}" if str(error) else "the broker gave no answer"
-    except StoreUnavailable:
-        raise
-    except Exception:  # our mistake, or the broker's language has changed: it is not known what it understood
-        log.exception("broker_failed", order=order.client_id, act=step.act.value)
-        return "the answer of the broker could not be understood; the worker's log says more"
-
-
-async def _record(
-    services: Services, owner_id: int, plan_id: str, step: Step, answer: BrokerOrder | str | None
-) -> bool:
+async def _record(services: Services, owner_id: int, plan_id: str, step: Step, answer: Answer) -> bool:
     """Book the fills of an answer and store the order as it is now; True when it works though it should not.
 
     The answer counts only for who still has the order's lease, as a newer one may be recorded already; fills always do.
@@ -215,7 +207,7 @@ async def _record_in(
     tx: Tx,
     plan_id: str,
     step: Step,
-    answer: BrokerOrder | str | None,
+    answer: Answer,
     now: datetime,
     locked: frozenset[int],
 ) -> bool:
@@ -223,47 +215,55 @@ async def _record_in(
     if plan is None:  # it is over; a fill that comes late is booked all the same
         await executions.lock_portfolio_of(owner_id, tx, plan_id)
     order = await orders.load_order(owner_id, tx, step.order)
+    if order.cause is CancelCause.SETTLED:
+        return isinstance(answer, BrokerOrder) and await _hear_late(owner_id, tx, order, answer, now, locked)
     if isinstance(answer, BrokerOrder) and not excess_of(order, answer):
-        await book_fills(owner_id, tx, order, answer.fills, actor=ACTOR, now=now, new_uuid=new_uuid, locked=locked)
+        order = await _book(owner_id, tx, order, answer, now, locked)
     if plan is None or order.ask_at != step.order.ask_at or not is_open(order):
         return _is_stray(step, order, answer)
-    newer = _after(order, answer, now)
+    newer = after(order, answer, now, wall_now())
     await orders.save_orders(owner_id, tx, [newer])
-    await _settle_alert(owner_id, tx, plan, order, newer, now)
+    await order_alerts.settle_unknown(owner_id, tx, plan.portfolio.id, order, newer, now=now, new_uuid=new_uuid)
     if newer.status is not order.status or newer.message != order.message or _has_fills(order, answer):
         await executions.save_wake(owner_id, tx, plan, now)
         await executions.tell_orders(owner_id, tx, plan, [newer], now)
     return False
 
 
-def _is_stray(step: Step, order: Order, answer: BrokerOrder | str | None) -> bool:
+async def _book(
+    owner_id: int, tx: Tx, order: Order, answer: BrokerOrder, now: datetime, locked: frozenset[int]
+) -> Order:
+    """Book the fills of an answer, and return the order for the units that its broker has it for."""
+    if (units := filled_by(answer)) > order.quantity:
+        order = as_filled(order, units)
+        await orders.save_orders(owner_id, tx, [order])
+    await book_fills(owner_id, tx, order, answer.fills, actor=ACTOR, now=now, new_uuid=new_uuid, locked=locked)
+    return order
+
+
+def _is_stray(step: Step, order: Order, answer: Answer) -> bool:
     """Say whether an order got to its broker after it was given up: its sender had slept through its lease."""
     works = isinstance(answer, BrokerOrder) and answer.status not in ENDED
     return step.act is Act.PLACE and works and order.status in ENDED and order.broker_order_id is None
 
 
-def _after(order: Order, answer: BrokerOrder | str | None, now: datetime) -> Order:
-    wall = wall_now()
-    if isinstance(answer, str):
-        return unanswered(order, answer, wall)
-    if answer and (excess := excess_of(order, answer)):
-        said = f"the broker reports {plain(excess)} more than the {plain(order.quantity)} that were ordered"
-        return contradicted(order, said, wall)
-    return answered(order, answer, now, wall)
-
-
-def _has_fills(order: Order, answer: BrokerOrder | str | None) -> bool:
+def _has_fills(order: Order, answer: Answer) -> bool:
     return isinstance(answer, BrokerOrder) and filled_by(answer) != order.filled
 
 
-async def _settle_alert(owner_id: int, tx: Tx, plan: Executing, before: Order, after: Order, now: datetime) -> None:
-    """Raise the alert that it is not known how an order stands, or end it."""
-    unknown = after.status is OrderStatus.UNKNOWN
-    if unknown is (before.status is OrderStatus.UNKNOWN):
-        return
-    event = AlertEventKind.RAISED if unknown else AlertEventKind.RESOLVED
-    name = f"{after.client_id} ({after.side.value} {plain(after.quantity)} {after.asset.symbol})"
-    message = of_unknown(name, after.message) if unknown else of_known(name)
-    kind, severity = AlertKind.ORDER_UNKNOWN, AlertSeverity.CRITICAL
-    told = Transition(event, kind, after.client_id, severity, message, None)
-    await scan_write_news(tx, [News(owner_id, plan.portfolio.id, told)], now, new_uuid)
+async def _hear_late(
+    owner_id: int, tx: Tx, order: Order, answer: BrokerOrder, now: datetime, locked: frozenset[int]
+) -> bool:
+    """Take in what a broker says of an order that a person has settled; True when it works though it should not.
+
+    What is certainly not booked is booked. While its word differs from what is booked, an alert says so.
+    """
+    booked = await load_booked(owner_id, tx, order)
+    if not excess_of(order, answer) and is_news(booked, answer.fills):
+        await _book(owner_id, tx, order, answer, now, locked)
+        order = await orders.load_order(owner_id, tx, order)
+    said = difference(order, answer)
+    if said:
+        log.error("order_settled_otherwise", order=order.client_id, reason=said)
+    await order_alerts.tell_late(owner_id, tx, order, said, now=now, new_uuid=new_uuid)
+    return answer.status not in ENDED

@@ -14,7 +14,7 @@ from app.core.policy import Policy
 from app.core.portfolio import Account, Asset, BrokerKind, Holding, Market, PortfolioStatus, TaxLot, Valuation
 from app.core.targets import TargetDraft, Targets
 from app.settings import Settings
-from app.store import assets, brokers, holdings, plans, portfolios, reading
+from app.store import assets, brokers, holdings, order_alerts, plans, portfolios, reading
 from app.store import targets as target_rows
 from app.store.accounts import AccountChange, change_account, load_place
 from app.store.db import Tx
@@ -104,7 +104,7 @@ async def update(
     name: str | None,
     status: PortfolioStatus | None,
     change: Callable[[Policy], Policy] | None,
-    model: str | None,
+    model: str | None = None,
     expected: int | None,
 ) -> Loaded:
     """Change a portfolio's name, status, policy or model; what is None stays, and an empty model takes it away."""
@@ -233,6 +233,7 @@ async def _import(
         draft = AccountDraft(account.name, account.kind, _cash(account, base, cash, balances), tuple(some))
         accounts.append(_account(context, draft, names, market, base))
     await _hold(context, tx, portfolio_id, accounts)
+    await order_alerts.resolve_late(context.owner_id, tx, loaded.row.id, context.now)
 
 
 async def _hold(context: Context, tx: Tx, portfolio_id: str, accounts: Sequence[Account]) -> None:

@@ -17,7 +17,7 @@ from app.core.alerts import AlertEventKind, AlertKind, AlertSeverity, Transition
 from app.core.order_values import BrokerKind
 from app.core.reconcile import differences
 from app.store import portfolios, reconciling
-from app.store.alert_rows import News, scan_write_news
+from app.store.alert_rows import News, load_told, scan_write_news
 from app.store.db import Tx
 from app.store.portfolios import StoredPortfolio
 from app.store.reconciling import DueAccount
@@ -77,7 +77,7 @@ async def _tell(tx: Tx, account: DueAccount, head: StoredPortfolio, held: Mappin
     """Raise the alert that a broker and the books differ, tell it anew when they differ otherwise, or end it."""
     owner_id = account.owner_id
     found = differences(await reconciling.load_units(owner_id, tx, account.account_id), held)
-    told = await reconciling.load_told(owner_id, tx, head.id, account.account_id)
+    told = await load_told(owner_id, tx, head.id, AlertKind.BOOKS_DIFFER, account.account_id)
     message = alert_words.of_books(account.name, found) if found else alert_words.of_books_agree(account.name)
     if message == told or (told is None and not found):
         return False
@@ -90,7 +90,7 @@ async def _tell(tx: Tx, account: DueAccount, head: StoredPortfolio, held: Mappin
 
 async def end_alert(owner_id: int, tx: Tx, head: StoredPortfolio, account_id: str, name: str, now: datetime) -> None:
     """End the alert that a broker and the books differ, if there is one: another works the account's orders now."""
-    if await reconciling.load_told(owner_id, tx, head.id, account_id) is not None:
+    if await load_told(owner_id, tx, head.id, AlertKind.BOOKS_DIFFER, account_id) is not None:
         message = alert_words.of_books_moved(name)
         await _write(owner_id, tx, head, account_id, AlertEventKind.RESOLVED, message, now)
 

@@ -23,7 +23,7 @@ async def record(context: Context, plan_id: str, drafts: Sequence[OrderDraft], k
 
     They are booked by whoever executes the plan, which is told at once.
     """
-    _check(drafts)
+    check_drafts(drafts, "order")
     async with context.store.owned(context.owner_id) as tx:
         plan = await load_plan(context.owner_id, tx, plan_id)
         if plan is None:
@@ -36,19 +36,19 @@ async def record(context: Context, plan_id: str, drafts: Sequence[OrderDraft], k
     return await plans.find(context, plan_id)
 
 
-def _check(drafts: Sequence[OrderDraft]) -> None:
-    """Refuse nothing, too much, and one order twice."""
+def check_drafts(drafts: Sequence[OrderDraft], what: str) -> None:
+    """Refuse nothing, too much, and one order, or whatever they are of, twice."""
     named: set[str] = set()
     for place, draft in enumerate(drafts):
         if draft.order_id in named:
-            raise Duplicate(f"order {draft.order_id} is given twice", ["orders", place, "orderId"])
+            raise Duplicate(f"{what} {draft.order_id} is given twice", [f"{what}s", place, f"{what}Id"])
         named.add(draft.order_id)
         if not draft.fills and not draft.done:
-            raise Required("there is nothing to record; give fills, or done", ["orders", place, "fills"])
+            raise Required("there is nothing to record; give fills, or done", [f"{what}s", place, "fills"])
     if not drafts:
-        raise Required("there is nothing to record; give orders with their fills", ["orders"])
+        raise Required(f"there is nothing to record; give {what}s with their fills", [f"{what}s"])
     if (count := sum(len(draft.fills) for draft in drafts)) > FILLS_MAX:
-        raise LimitExceeded(f"there are {count} fills; at most {FILLS_MAX} are allowed", ["orders"])
+        raise LimitExceeded(f"there are {count} fills; at most {FILLS_MAX} are allowed", [f"{what}s"])
 
 
 async def _record(context: Context, tx: Tx, plan: StoredPlan, drafts: Sequence[OrderDraft]) -> None:
@@ -59,17 +59,17 @@ async def _record(context: Context, tx: Tx, plan: StoredPlan, drafts: Sequence[O
         try:
             if draft.order_id not in orders:
                 raise NotFound("order", draft.order_id, ["orderId"])
-            told.append(await _record_order(context, tx, orders[draft.order_id], draft))
+            told.append(await record_one(context, tx, orders[draft.order_id], draft))
         except SteelyardError as error:
             raise error.under("orders", place) from None
     document = {"orders": told}
     actor, now = context.actor, context.now
     await history.append_history(context.owner_id, tx, head.id, "FILLS_RECORDED", plan.id, actor, now, document)
-    await executions.hasten(context.owner_id, tx, plan.id, now=now, wall=context.wall)
+    await executions.hasten(context.owner_id, tx, [plan.id], now=now, wall=context.wall)
 
 
-async def _record_order(context: Context, tx: Tx, order: WorkedOrder, draft: OrderDraft) -> dict[str, Any]:
-    """Record what is new of one order, and say what that is."""
+async def record_one(context: Context, tx: Tx, order: WorkedOrder, draft: OrderDraft) -> dict[str, Any]:
+    """Record what is new of one order or block, and say what that is."""
     owner_id, actor, now = context.owner_id, context.actor, context.now
     fills = new_fills(order, draft.fills, now)
     await manual.append_fills(owner_id, tx, order.client_id, fills, actor=actor, now=now)
@@ -78,7 +78,7 @@ async def _record_order(context: Context, tx: Tx, order: WorkedOrder, draft: Ord
     if ends:
         check_open(order)
         await manual.end_order(owner_id, tx, order.client_id, actor=actor, now=now)
-    return {"order": order.order_id, "fills": fills, "ended": ends}
+    return {order.what: order.order_id, "fills": fills, "ended": ends}
 
 
 def parse_csv(text: str) -> list[OrderDraft]:

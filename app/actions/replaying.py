@@ -22,7 +22,7 @@ EXIT: Final = {ReplayVerdict.AGREES: 0, ReplayVerdict.DIFFERS: 1, ReplayVerdict.
 class Replayed:
     """What the replay of a plan found. `size` is that of its inputs, in bytes, as they are kept.
 
-    `why` says why it cannot be told whether the same plan would be made.
+    `why` says why it cannot be told whether the same plan would be made, `solver` that another HiGHS was asked.
     """
 
     plan_id: str
@@ -32,6 +32,7 @@ class Replayed:
     digest: str | None = None
     size: int = 0
     differences: tuple[Difference, ...] = ()
+    solver: str | None = None
 
 
 async def scan_replay(services: Services, plan_id: str) -> Replayed:
@@ -60,8 +61,10 @@ async def replay(owner_id: int, services: Services, plan_id: str) -> Replayed:
     found = Replayed(plan_id, ReplayVerdict.CANNOT_TELL, None, stored.engine, kept.digest, len(kept.packed))
     if edited := _edited(kept):
         return _judged(found, edited)
-    if why := compare.obstacle(rows.head_of(kept.packed)):
+    head = rows.head_of(kept.packed)
+    if why := compare.obstacle(head):
         return replace(found, why=why)
+    found = replace(found, solver=compare.other_solver(head))
     try:
         return _judged(found, await _differences(services, stored.plan, kept))
     except SolverMissing as error:
@@ -99,14 +102,20 @@ def again_of(inputs: Inputs, *, watch: Watch) -> Plan:
 
 
 def lines(found: Replayed) -> Iterator[str]:
-    """Write what was found for a person: one line, then one for each difference."""
+    """Write what was found for a person: one line, one for each difference, and one where another HiGHS was asked."""
     if found.why is not None:
         yield f"{found.plan_id} cannot be replayed: {found.why}"
         return
     made_from = f"{found.size} bytes of inputs, digest {found.digest}, engine {found.engine}"
     if not found.differences:
         yield f"{found.plan_id} agrees: made again, it is the same plan ({made_from})"
-        return
+    else:
+        yield from _differing(found, made_from)
+    if found.solver:
+        yield found.solver
+
+
+def _differing(found: Replayed, made_from: str) -> Iterator[str]:
     count = len(found.differences)
     yield f"{found.plan_id} differs in {count} place{'s' if count > 1 else ''} ({made_from})"
     for one in found.differences:
@@ -124,4 +133,5 @@ def document(found: Replayed) -> dict[str, Any]:
         "inputsDigest": found.digest,
         "inputsBytes": found.size,
         "differences": differences,
+        "solver": found.solver,
     }

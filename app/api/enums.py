@@ -6,16 +6,16 @@ from typing import Any, TypeVar
 import strawberry
 
 from app.actions import scans
-from app.core import alerts, bands, drift, health, hooks, lots, order_values, plan, policy, portfolio, trades
+from app.core import alerts, bands, bulks, drift, health, hooks, lots, order_values, plan, policy, portfolio, trades
 from app.core.optimize import allocate
 
 E = TypeVar("E", bound=Enum)
 
 
-def _show(kind: type[E], description: str, **members: str) -> None:
-    """Register an enumeration of core; every member must be described."""
+def _show(kind: type[E], description: str, called: str | None = None, **members: str) -> None:
+    """Register an enumeration of core, under its own name or another; every member must be described."""
     assert list(members) == [member.name for member in kind], f"{kind.__name__}: describe each member, in order"
-    strawberry.enum(kind, description=description)
+    strawberry.enum(kind, name=called, description=description)
     definition: Any = getattr(kind, "__strawberry_definition__")  # noqa: B009  (mypy knows no such attribute)
     for value in definition.values:
         value.description = members[value.name]
@@ -273,4 +273,29 @@ _show(
     RUNNING="Portfolios are being measured.",
     DONE="All were.",
     MISSED="Nobody measured in its time, and no prices of then are stored; nothing will be filled in.",
+)
+_show(
+    bulks.BulkKind,
+    "What a bulk does for each of its portfolios.",
+    PROPOSE="A plan is proposed.",
+    APPROVE="The plan that is READY is approved.",
+)
+_show(
+    bulks.BulkStatus,
+    "Life of a bulk.",
+    RUNNING="Portfolios wait for their turn, or for their plan.",
+    DONE="None waits any more.",
+    CANCELLED="Its owner cancelled it; `endedAt` says when the last plan of it was stopped.",
+)
+_show(
+    bulks.ItemStatus,
+    "What became of a portfolio in a bulk.",
+    called="BulkItemStatus",
+    WAITING="Its turn has not come, or its plan is being made.",
+    READY="Its plan is ready to be approved.",
+    NOTHING_TO_DO="Nothing is worth trading.",
+    FAILED="Its plan could not be made; `code` and `message` say why.",
+    APPROVED="Its plan is approved and executed.",
+    REFUSED="A rule does not allow it, as `code` and `message` say; a plan that was no longer good has expired.",
+    CANCELLED="The bulk was cancelled before its turn, or while its plan was being made.",
 )

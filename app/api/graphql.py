@@ -27,14 +27,17 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Bas
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 from strawberry.types.unset import UNSET
 
-from app.actions import access, drift
+from app.actions import access, blocks, drift
+from app.actions.blocks import Share
 from app.actions.live import Hub
+from app.actions.pages import Page
 from app.actions.portfolios import Loaded
 from app.api import edge, errors, streams
 from app.api.auth import Principal, Verifier, bearer
 from app.context import Context, Services, wall_now
 from app.core.drift import Report
 from app.core.errors import Unauthenticated
+from app.core.order_values import Block
 
 INIT_TIMEOUT: Final = timedelta(seconds=10)
 SUBSCRIPTIONS_MAX: Final = 20
@@ -70,9 +73,19 @@ class Caller:
         self.tracking_errors: DataLoader[tuple[Loaded, Report], Decimal | None] = DataLoader(
             self._tracking_errors, cache=False
         )
+        self.blocks: DataLoader[str, Block | None] = DataLoader(self._blocks, cache=False)
+        self.block_shares: DataLoader[tuple[str, int, str | None], Page[Share]] = DataLoader(
+            self._block_shares, cache=False
+        )
 
     async def _tracking_errors(self, asked: list[tuple[Loaded, Report]]) -> list[Decimal | None]:
         return await drift.tracking_errors(await self.context(), asked)
+
+    async def _blocks(self, client_ids: list[str]) -> list[Block | None]:
+        return await blocks.of_orders(await self.context(), client_ids)
+
+    async def _block_shares(self, asked: list[tuple[str, int, str | None]]) -> list[Page[Share]]:
+        return await blocks.shares(await self.context(), asked)
 
     async def context(self) -> Context:
         """Return the caller's context: one instant for a whole HTTP request, a fresh one for each call on a socket."""

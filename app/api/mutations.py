@@ -21,7 +21,9 @@ from app.api.inputs import (
 )
 from app.api.inputs_market import AssetUpsertInput, asset_of
 from app.api.inputs_portfolio import PortfolioCreateInput, PortfolioUpdateInput
+from app.api.mutations_block import BlockMutation
 from app.api.mutations_broker import BrokerMutation
+from app.api.mutations_bulk import BulkMutation
 from app.api.mutations_fills import FillsMutation
 from app.api.mutations_halt import HaltMutation
 from app.api.mutations_hook import HookMutation
@@ -102,7 +104,16 @@ class ScanStartPayload:
 
 
 @strawberry.type(description="What can be changed. Every mutation is scoped to the caller's own objects.")
-class Mutation(BrokerMutation, FillsMutation, HaltMutation, HookMutation, PastMutation, PlanMutation):
+class Mutation(
+    BlockMutation,
+    BrokerMutation,
+    BulkMutation,
+    FillsMutation,
+    HaltMutation,
+    HookMutation,
+    PastMutation,
+    PlanMutation,
+):
     @field(description="Create a portfolio, with accounts, holdings and targets: all of it or nothing.")
     async def portfolio_create(
         self,

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import strawberry
 
-from app.actions import recording
+from app.actions import recording, settling
 from app.api.errors import UserError, payload
-from app.api.inputs_fills import OrderFillsRecordInput
+from app.api.inputs_fills import OrderFillsRecordInput, OrderSettleInput
 from app.api.types_plan import RebalancePlan, plan_of
 from app.api.types_portfolio import CallerInfo
 
@@ -20,6 +20,12 @@ class OrderFillsRecordPayload:
     plan: RebalancePlan | None = field(
         description="The plan; its orders show the fills once they are booked, which `planUpdated` tells."
     )
+    user_errors: list[UserError] = field(description=ERRORS)
+
+
+@strawberry.type(description="Result of settling an order.")
+class OrderSettlePayload:
+    plan: RebalancePlan | None = field(description="The plan with the order as it ended; null when there are errors.")
     user_errors: list[UserError] = field(description=ERRORS)
 
 
@@ -42,3 +48,21 @@ class FillsMutation:
             return {"plan": plan_of(plan)}
 
         return await payload(OrderFillsRecordPayload, work())
+
+    @field(
+        description="Say what became of an order that is UNKNOWN, as its broker shows it to you: what was filled, and "
+        "that nothing more comes. The fills are booked, and the order is CANCELLED, or FILLED when that is all of it. "
+        "Its broker is neither asked about it nor sent it again, and what was left of its trade is not tried. Any "
+        "other order is an InvalidStateError."
+    )
+    async def order_settle(
+        self,
+        info: CallerInfo,
+        input: Annotated[OrderSettleInput, strawberry.argument(description="Which order, and what became of it.")],
+    ) -> OrderSettlePayload:
+        async def work() -> dict[str, object]:
+            context = await info.context.context()
+            plan = await settling.settle(context, input.plan_id, input.to_core(), input.idempotency_key)
+            return {"plan": plan_of(plan)}
+
+        return await payload(OrderSettlePayload, work())

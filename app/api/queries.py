@@ -9,8 +9,10 @@ from strawberry import ID
 from app import __version__
 from app.actions import alerts, health, market, plans, portfolios, scans
 from app.api.limits import COST_MAX
+from app.api.mutations_bulk import BulkQuery
 from app.api.mutations_halt import HaltQuery
 from app.api.paging import After, First, page_info, page_size
+from app.api.queries_block import BlockQuery
 from app.api.queries_hook import HookQuery
 from app.api.scalars import Duration
 from app.api.types import Asset, AssetConnection, BrokerConnection, Node
@@ -47,7 +49,7 @@ class ServerInfo:
 
 
 @strawberry.type(description="What can be read.")
-class Query(HaltQuery, HookQuery):
+class Query(BlockQuery, BulkQuery, HaltQuery, HookQuery):
     @field(description="Object by its global id: a portfolio or a plan; null when it does not exist or is not yours.")
     async def node(
         self, info: CallerInfo, id: Annotated[ID, strawberry.argument(description="Global id.")]

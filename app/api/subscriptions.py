@@ -7,6 +7,7 @@ import strawberry
 from strawberry import ID
 
 from app.actions import alerts, following, plans, scans
+from app.api.mutations_bulk import BulkSubscription
 from app.api.scalars import Duration
 from app.api.types_alert import DriftAlertEvent, alert_of
 from app.api.types_drift import Drift
@@ -17,7 +18,7 @@ from app.core.alerts import AlertSeverity
 
 
 @strawberry.type(description="What can be followed live, over graphql-transport-ws or server-sent events.")
-class Subscription:
+class Subscription(BulkSubscription):
     @strawberry.subscription(
         description="Alerts as they are raised, escalated, told again, acknowledged, snoozed and resolved: each event "
         "once, in the order of commits. With `after`, first everything since that cursor; without, from now on."

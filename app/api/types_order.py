@@ -5,9 +5,11 @@ from datetime import datetime
 from decimal import Decimal
 
 import strawberry
-from strawberry import ID
+from strawberry import ID, Info, Private
 
+from app.api.graphql import Caller
 from app.api.types import Money, Node, money
+from app.api.types_block import Block
 from app.core.money import PRICE_PLACES, quotient
 from app.core.order_values import BrokerKind, OrderStatus
 from app.core.order_values import Order as CoreOrder
@@ -21,6 +23,7 @@ field = strawberry.field
     description="Order that works a trade of a plan, or a part of it: a slice, or the rest of an order before it."
 )
 class Order(Node):
+    pooled: Private[bool]
     trade_id: ID = field(description="Global id of the trade that it works.")
     slice: int = field(description="Place among the orders of its trade, from 1.")
     client_id: str = field(description="Id under which its broker knows it: made of the plan, the trade and the slice.")
@@ -43,6 +46,14 @@ class Order(Node):
     ended_at: datetime | None = field(description="When it ended.")
     message: str | None = field(description="What it waits for, why it ended, or what its broker said.")
 
+    @field(
+        description="The block that it was put into last, with other orders in the asset; null for one that goes to "
+        "its broker by itself, and while it waits to be put into the first."
+    )
+    async def block(self, info: Info[Caller, None]) -> Block | None:
+        found = await info.context.blocks.load(self.client_id) if self.pooled else None
+        return Block.of(found) if found else None
+
 
 def order_of(order: CoreOrder, trade_ids: Mapping[int, str]) -> Order:
     """Return an order as the schema shows it; `trade_ids` are the ids of the plan's trades by their place."""
@@ -50,6 +61,7 @@ def order_of(order: CoreOrder, trade_ids: Mapping[int, str]) -> Order:
     mean = quotient(order.filled_value, order.filled, PRICE_PLACES) if order.filled else None
     return Order(
         id=ID(order.id),
+        pooled=order.pool is not None,
         trade_id=ID(trade_ids[order.leg]),
         slice=order.slice,
         client_id=order.client_id,

@@ -12,6 +12,8 @@ SCAN_CHUNK = "scan_chunk"
 PRICES_TICK = "prices_tick"
 PLAN_COMPUTE = "plan_compute"
 PLAN_EXECUTE = "plan_execute"
+BULK_RUN = "bulk_run"
+POOL_WORK = "pool_work"
 
 QUEUE_OF = {
     SCAN_TICK: LIGHT,
@@ -19,6 +21,8 @@ QUEUE_OF = {
     PRICES_TICK: LIGHT,
     PLAN_COMPUTE: HEAVY,
     PLAN_EXECUTE: LIGHT,
+    BULK_RUN: HEAVY,
+    POOL_WORK: LIGHT,
 }
 
 # orjson would write dates and dataclasses by itself; a job names rows by id, so they are refused like all else.

@@ -22,6 +22,7 @@ PAUSED: Final = {
     PortfolioStatus.PAUSED: "The portfolio is paused; nothing is watched until it is active again.",
     PortfolioStatus.ARCHIVED: "The portfolio is archived; nothing is watched until it is active again.",
 }
+IMPORTED: Final = "The holdings were imported since; what became of the order does not matter to them any more."
 PLAN_OVER: Final = {
     "EXPIRED": "The plan has expired; its prices are too old to act on.",
     "APPROVED": "The plan is approved; its orders come next.",
@@ -128,6 +129,22 @@ def of_unknown(order: str, why: str) -> str:
 def of_known(order: str) -> str:
     """Say that it is known again how an order stands."""
     return f"How order {order} stands is known again."
+
+
+def of_late(order: str, said: str) -> str:
+    """Say that a broker says something else of an order than the person who settled it, and what to do."""
+    return (
+        f"Order {order} was settled by hand, and its broker says something else now: {said}. That is not booked; "
+        "import the holdings as they are there."
+    )
+
+
+def of_excess(order: str, said: str) -> str:
+    """Say that a broker filled an order beyond what it was for, after it had ended, and what to do."""
+    return (
+        f"Order {order} has ended, and more was filled of it after that than it was for: {said}. That is not booked; "
+        "import the holdings as they are there."
+    )
 
 
 def instant(at: datetime) -> str:

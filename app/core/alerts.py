@@ -49,6 +49,10 @@ class AlertKind(Enum):
     ORDER_UNKNOWN = "ORDER_UNKNOWN"
 
 
+OUTLIVES_PAUSE: Final = frozenset({AlertKind.BOOKS_DIFFER, AlertKind.ORDER_UNKNOWN})
+"""What is true of orders and books whether or not their portfolio is watched, and ends when it is so no more."""
+
+
 class AlertSeverity(Enum):
     """How urgent an alert is."""
 

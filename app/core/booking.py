@@ -15,13 +15,16 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
-from app.core import ids, lots
+from app.core import ids, lots, money
 from app.core.books import Booked, BookLot, Books, Entry, Loss, Replacement, SoldPart, Taken
 from app.core.errors import InvalidInput
 from app.core.money import (
     MONEY_LIMIT,
     MONEY_PLACES,
+    PRICE_LIMIT,
     PRICE_PLACES,
+    QUANTITY_LIMIT,
+    QUANTITY_PLACES,
     ROUNDED,
     ZERO,
     exactly,
@@ -54,6 +57,17 @@ def money_of(fill: Fill, rate: Decimal) -> tuple[Decimal, Decimal]:
             f"fill {fill.broker_fill_id} comes to {plain(total)}; that is more than can be stored", ["price"]
         )
     return value, fee
+
+
+def check(fills: Sequence[Fill]) -> None:
+    """Refuse fills with numbers that cannot be booked: not above 0, or more digits than can be stored."""
+    for fill in fills:
+        if fill.quantity <= ZERO or fill.price <= ZERO:
+            raise InvalidInput(f"fill {fill.broker_fill_id} needs a quantity and a price above 0", ["quantity"])
+        what = f"of fill {fill.broker_fill_id}"
+        money.parse(fill.quantity, places=QUANTITY_PLACES, limit=QUANTITY_LIMIT, what=f"quantity {what}")
+        money.parse(fill.price, places=PRICE_PLACES, limit=PRICE_LIMIT, what=f"price {what}")
+        money.parse(fill.fee, places=MONEY_PLACES, minimum=ZERO, limit=MONEY_LIMIT, what=f"fee {what}")
 
 
 @exactly

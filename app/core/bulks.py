@@ -47,7 +47,8 @@ class BulkFilter:
     """Which portfolios a bulk is about: active ones that meet everything that is given.
 
     `owners` are (issuer, subject), for operators: None is the caller alone, an empty one everybody. `breached` asks for
-    portfolios with a sleeve outside its band as last watched. `proposed_in` is the id of a bulk that proposed the plan.
+    portfolios with a sleeve, a holding without a target, or the whole outside its band, as last watched by scan or
+    tick. `proposed_in` is the id of a bulk that proposed the plan.
     The three limits are percents of the value before: a plan's turnover, its fees, spread and impact, and its
     estimated tax may be at most that.
     """

@@ -53,7 +53,10 @@ class OrderDraft:
 
 @dataclass(frozen=True, slots=True)
 class WorkedOrder:
-    """An order that fills may be recorded of, as far as that needs to know it."""
+    """An order that fills may be recorded of, or a block (`what` it is called), as far as that needs to know it.
+
+    `pool` is the bulk whose pool an order goes through: it is filled as a part of a block, `block` where it is in one.
+    """
 
     order_id: str
     client_id: str
@@ -62,6 +65,9 @@ class WorkedOrder:
     quantity_step: Decimal
     placed_at: datetime | None
     recorded: Recorded
+    what: str = "order"
+    pool: str | None = None
+    block: str | None = None
 
 
 def new_fills(order: WorkedOrder, drafts: Sequence[FillDraft], now: datetime) -> tuple[Fill, ...]:
@@ -71,6 +77,14 @@ def new_fills(order: WorkedOrder, drafts: Sequence[FillDraft], now: datetime) ->
     for a fill that was recorded with other numbers, off the asset's step, or at an impossible instant; LimitExceeded
     for more units than the order has. The path begins at `fills`.
     """
+    known = {fill.broker_fill_id for fill in order.recorded.fills}
+    if any(draft.fill_id not in known for draft in drafts):
+        check_open(order)
+    return added_fills(order, drafts, now)
+
+
+def added_fills(order: WorkedOrder, drafts: Sequence[FillDraft], now: datetime) -> tuple[Fill, ...]:
+    """Return the fills of `drafts` that are not known yet, whatever the order's state; raises as `new_fills`."""
     known = {fill.broker_fill_id: fill for fill in order.recorded.fills}
     left, added = order.recorded.open, []
     for place, draft in enumerate(drafts):
@@ -78,12 +92,11 @@ def new_fills(order: WorkedOrder, drafts: Sequence[FillDraft], now: datetime) ->
         if before is not None:
             _check_same(before, draft, place)
             continue
-        check_open(order)
         fill = Fill(draft.fill_id, draft.quantity, draft.price, draft.fee, draft.filled_at or now)
         _check(order, fill, now, place)
         if fill.quantity > left:
             raise LimitExceeded(
-                f"{plain(fill.quantity)} units are more than the {plain(left)} that are open of order "
+                f"{plain(fill.quantity)} units are more than the {plain(left)} that are open of {order.what} "
                 f"{order.order_id}, which is for {plain(order.recorded.quantity)}",
                 ["fills", place, "quantity"],
             )
@@ -93,14 +106,21 @@ def new_fills(order: WorkedOrder, drafts: Sequence[FillDraft], now: datetime) ->
 
 
 def check_open(order: WorkedOrder) -> None:
-    """Refuse an order that no person works, that was not handed to one yet, or that has ended."""
+    """Refuse an order that no person works, that was not handed to one yet, that has ended, or is filled in a block."""
+    what = f"the {order.what}"
     if order.broker is not BrokerKind.MANUAL:
-        raise InvalidState(f"the order is worked by {order.broker.value}, which tells its fills", order.broker.value)
-    if order.status is OrderStatus.PENDING:
-        raise InvalidState("the order is PENDING; it is not to be worked yet", order.status.value)
+        raise InvalidState(f"{what} is worked by {order.broker.value}, which tells its fills", order.broker.value)
+    if order.status in (OrderStatus.PENDING, OrderStatus.PLACING):  # a halt may hold back even what is PLACING
+        raise InvalidState(f"{what} is {order.status.value}; it is not to be worked yet", order.status.value)
     if order.status in ENDED or order.recorded.ended or not order.recorded.open:
         status = order.status if order.status in ENDED else order.recorded.told(order.client_id).status
-        raise InvalidState(f"the order is {status.value}; nothing more can be recorded of it", status.value)
+        raise InvalidState(f"{what} is {status.value}; nothing more can be recorded of it", status.value)
+    if order.block:
+        message = f"{what} is in block {order.block} with others; record the fills of that (blockFillsRecord)"
+        raise InvalidState(message, order.status.value)
+    if order.pool:
+        message = f"{what} waits in the pool of bulk {order.pool}; record the fills of its block once it is in one"
+        raise InvalidState(message, order.status.value)
 
 
 def _check(order: WorkedOrder, fill: Fill, now: datetime, place: int) -> None:
@@ -112,10 +132,9 @@ def _check(order: WorkedOrder, fill: Fill, now: datetime, place: int) -> None:
         message = f"filledAt is {write_instant(fill.filled_at)}; it is {write_instant(now)} now"
         raise InvalidInput(message, ["fills", place, "filledAt"])
     if order.placed_at and fill.filled_at.date() < order.placed_at.date():
-        raise InvalidInput(
-            f"filledAt is {write_instant(fill.filled_at)}; the order was handed over on {order.placed_at:%Y-%m-%d}",
-            ["fills", place, "filledAt"],
-        )
+        handed = f"the {order.what} was handed over on {order.placed_at:%Y-%m-%d}"
+        message = f"filledAt is {write_instant(fill.filled_at)}; {handed}"
+        raise InvalidInput(message, ["fills", place, "filledAt"])
 
 
 def _check_same(before: Fill, draft: FillDraft, place: int) -> None:

@@ -43,12 +43,17 @@ ENDED = frozenset({OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.REJECT
 
 
 class CancelCause(Enum):
-    """Why we wanted an order to end before it was filled."""
+    """Why an order ended before it was filled, where we had it end.
+
+    SETTLED: a person said so for its silent broker. UNSENT: its session ended before it was on any market.
+    """
 
     REPRICE = "REPRICE"
     HALT = "HALT"
     STOP = "STOP"
     SHORT = "SHORT"
+    SETTLED = "SETTLED"
+    UNSENT = "UNSENT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +104,16 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class BrokerOrder:
-    """What a broker says of an order: its own id, WORKING or how it ended, and every fill there was so far."""
+    """What a broker says of an order: its own id, WORKING or how it ended, and every fill there was so far.
+
+    `unsent`: it ended before it was on any market.
+    """
 
     broker_order_id: str
     status: OrderStatus
     fills: tuple[Fill, ...] = ()
     message: str = ""
+    unsent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +159,11 @@ class Sent:
         return EXACT.subtract(self.quantity, self.filled)
 
     @property
+    def most(self) -> Decimal:
+        """Units that its broker may have it for."""
+        return self.quantity
+
+    @property
     def ticket(self) -> Ticket:
         """What the broker is told."""
         return Ticket(
@@ -159,12 +173,21 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order(Sent):
-    """An order of a plan; what is filled of it is what is booked. `due_at` is when it may be sent."""
+    """An order of a plan; what is filled of it is what is booked. `due_at` is when it may be sent.
+
+    `handed_in` is the most units that were ever handed in under its client id: sent again, it may be for fewer.
+    """
 
     plan_id: str
     leg: int
     slice: int
     due_at: datetime
+    handed_in: Decimal = ZERO
+
+    @property
+    def most(self) -> Decimal:
+        """Units that its broker may have it for."""
+        return max(self.quantity, self.handed_in)
 
     @property
     def key(self) -> tuple[int, int]:

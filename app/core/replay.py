@@ -15,6 +15,7 @@ from itertools import zip_longest
 from app.core.digest import canonical, digest, shape
 from app.core.drift import Report, Snapshot
 from app.core.money import plain
+from app.core.optimize import highs
 from app.core.optimize.problem import Limits
 from app.core.plan import ENGINE, Plan, PlanRequest
 from app.core.portfolio import Asset
@@ -24,13 +25,15 @@ from app.core.portfolio import Asset
 class Head:
     """How a plan was made: by which engine, from values of which shape, within which limits.
 
-    `ended` says whether the search came to its own end; else the clock cut it short.
+    `ended` says whether the search came to its own end; else the clock cut it short. `solver` is the version of HiGHS
+    that was there to be asked, empty where there was none.
     """
 
     engine: str
     shape: str
     limits: Limits
     ended: bool
+    solver: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def shape_here() -> str:
 
 def head_of(limits: Limits, *, ended: bool) -> Head:
     """Return the head of a plan that this engine has made."""
-    return Head(ENGINE, shape_here(), limits, ended)
+    return Head(ENGINE, shape_here(), limits, ended, highs.version())
 
 
 def obstacle(head: Head) -> str | None:
@@ -84,6 +87,19 @@ def obstacle(head: Head) -> str | None:
     if not head.ended:
         return f"the search was stopped by the clock after {head.limits.seconds:g} s, before it came to its own end"
     return None
+
+
+def other_solver(head: Head) -> str | None:
+    """Say that another HiGHS was there when a plan was made; None when it was the same."""
+    if head.solver == (here := highs.version()):
+        return None
+    return (
+        f"it was made with {_highs(head.solver)}, and again with {_highs(here)}: where it is asked, answers may differ"
+    )
+
+
+def _highs(version: str) -> str:
+    return f"HiGHS {version}" if version else "no HiGHS"
 
 
 def differences(stored: Plan, again: Plan) -> tuple[Difference, ...]:

@@ -6,28 +6,24 @@ every sale is over and nothing else could bring cash any more, its limit is lowe
 not below where it would be filled now; else it is reduced to what fits.
 
 What one order leaves unfilled is one more order, the next slice, once no order of its leg is open: at most
-`policy.reprices` times, halts not counted. A rejection, or an end at the broker that we did not ask for, ends the leg.
-An order whose state is not known keeps everything else of its leg from being sent.
+`policy.reprices` times. Halts are not counted, nor what was never on a market, nor the first orders that were reduced:
+filled below their limits, they leave cash for more. A rejection, or an end at the broker that we did not ask for, ends
+the leg. An order whose state is not known keeps everything else of its leg from being sent.
+
+What is sent again may be for fewer units than before, as cash or holdings are fewer by now. Should the copy of before
+have been under way all the time, its broker has that one and not the other, and never both: they have one client id.
+Then what it fills is booked, up to what was ever handed in.
 """
 
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final, TypeVar
+from typing import Final
 
 from app.core.alert_words import instant
 from app.core.desk import SENT, Act, Decision, Desk, Leg, Step, filled_of, is_open
 from app.core.money import ZERO, exactly, floor_to_step, plain
-from app.core.order_values import (
-    ENDED,
-    BrokerKind,
-    BrokerOrder,
-    CancelCause,
-    Order,
-    OrderStatus,
-    Sent,
-    client_id,
-)
+from app.core.order_values import BrokerKind, CancelCause, Order, OrderStatus, client_id
 from app.core.plan_values import PlanStatus
 from app.core.policy import OrderStyle
 from app.core.portfolio import Price
@@ -35,12 +31,8 @@ from app.core.trades import TradeSide
 
 LEASE_S: Final = 15
 """Whoever hands an order in or asks for it has its broker to itself for so long."""
-ASK_S: Final = 1
-ASK_MAX_S: Final = 60
-QUIET_ASKS: Final = 10
-"""After so many answers without news the time to the next doubles."""
-LOST_MAX: Final = 3
-"""After so many calls without an answer it is not known any more how an order stands."""
+REDUCED_MAX: Final = 3
+"""So many orders that were reduced, and filled for less than was set aside, have their rest sent beside `reprices`."""
 CALLS_MAX: Final = 20
 """Brokers are told or asked so much in one go, so that all of it is done within the lease."""
 LOOK_S: Final = 60
@@ -49,8 +41,8 @@ LOOK_S: Final = 60
 HALTED: Final = "waits: trading is halted"
 NO_PRICE: Final = "waits for a fresh price"
 NO_CASH: Final = "waits for cash"
-
-S = TypeVar("S", bound=Sent)
+AFTER_REFUSED: Final = "an order of this trade before it was not accepted"
+AFTER_SETTLED: Final = "an order of this trade before it was settled by hand"
 
 
 def first_orders(desk: Desk) -> tuple[Order, ...]:
@@ -166,9 +158,10 @@ class _Round:
         """Drop what waits of a leg of which the broker has rejected an order, or ended one that we did not cancel."""
         orders = self.desk.of(leg)
         if any(map(_is_refused, orders)):
+            settled = any(order.cause is CancelCause.SETTLED for order in orders)
             for order in orders:
                 if order.status is OrderStatus.PENDING:
-                    self._drop(order, CancelCause.STOP, "an order of this trade before it was not accepted")
+                    self._drop(order, CancelCause.STOP, AFTER_SETTLED if settled else AFTER_REFUSED)
 
     def _sell(self, leg: Leg) -> None:
         """Send the orders of a sale that are due, never for more units than are held and not on sale already."""
@@ -215,8 +208,9 @@ class _Round:
                 taken = self._hold_back(leg, order) if paid is None else paid
                 if taken:
                     busy.add(leg.account_id)
+                # What its own account lacks, a purchase that waits does not keep from those of other accounts.
+                spare -= taken if paid is not None else min(taken, max(ZERO, cash[leg.account_id]))
                 cash[leg.account_id] -= taken
-                spare -= taken
 
     def _pay(self, leg: Leg, order: Order, last: Price | None, free: Decimal, *, alone: bool) -> Decimal | None:
         """Send a purchase that fits, or make it fit if nothing brings cash; return what it takes, None if it waits."""
@@ -231,6 +225,7 @@ class _Round:
             self._note(order, NO_CASH)
             return None
         first = order.limit is None and order.slice <= len(leg.slices) and desk.limit_for(leg, last) is not None
+        first = first and bool(desk.policy.reprice_after_s) and _repriceable(desk, leg)
         if first and (tighter := desk.tighter(leg, order.quantity, free)):
             self._place(leg, order, order.quantity, last, limit=tighter)
             return desk.worst(leg, order.quantity, tighter)
@@ -288,6 +283,7 @@ class _Round:
             order,
             status=OrderStatus.PLACING,
             quantity=quantity,
+            handed_in=max(order.handed_in, quantity),
             limit=limit or order.limit or self.desk.limit_for(leg, last),
             placed_at=self.desk.now,
             asks=0,
@@ -331,13 +327,27 @@ def _is_buy(order: Order) -> bool:
 
 def _is_refused(order: Order) -> bool:
     """Say whether a broker would not have an order, or ended it unasked and not for the day's end."""
-    return order.status is OrderStatus.REJECTED or (order.status is OrderStatus.CANCELLED and order.cause is None)
+    unasked = order.cause in (None, CancelCause.SETTLED)
+    return order.status is OrderStatus.REJECTED or (order.status is OrderStatus.CANCELLED and unasked)
 
 
 def _repriceable(desk: Desk, leg: Leg) -> bool:
     orders = desk.of(leg)
-    halts = sum(order.cause is CancelCause.HALT and order.status is OrderStatus.CANCELLED for order in orders)
-    return len(orders) - len(leg.slices) - halts < desk.policy.reprices
+    idle = sum(map(_was_idle, orders))
+    reduced = sum(_was_reduced(leg, order) for order in orders)
+    return len(orders) - len(leg.slices) - idle - min(reduced, REDUCED_MAX) < desk.policy.reprices
+
+
+def _was_idle(order: Order) -> bool:
+    """Say whether an order ended for a halt, or before it was on any market: it is no try of ours at a price."""
+    halted = order.cause is CancelCause.HALT and order.status is OrderStatus.CANCELLED
+    return halted or order.cause is CancelCause.UNSENT
+
+
+def _was_reduced(leg: Leg, order: Order) -> bool:
+    """Say whether an order is filled that was for less than it should have been: all that its price left to be paid."""
+    begun = leg.slices[order.slice - 1 : order.slice]
+    return order.status is OrderStatus.FILLED and (not begun or order.quantity < begun[0])
 
 
 @exactly
@@ -355,77 +365,3 @@ def rest_of(desk: Desk, leg: Leg) -> Decimal:
     if not rest or not _repriceable(desk, leg):
         return ZERO
     return rest if rest * last.value * leg.rate >= desk.least(leg) else ZERO
-
-
-@exactly
-def filled_by(answer: BrokerOrder) -> Decimal:
-    """Return the units of all fills that a broker tells of."""
-    return sum((fill.quantity for fill in answer.fills), ZERO)
-
-
-@exactly
-def excess_of(order: Sent, answer: BrokerOrder) -> Decimal:
-    """Return by how many units the fills of an answer go beyond an order; 0 where they do not."""
-    return max(ZERO, filled_by(answer) - order.quantity)
-
-
-@exactly
-def answered(order: S, answer: BrokerOrder | None, now: datetime, wall: datetime) -> S:
-    """Return an order as it is after its broker's clear answer; what is filled is booked by others.
-
-    An order that its broker certainly never got waits again, under the same client id and at the same limit: the longer
-    the more often it was handed in without an answer, as a broker may take questions and no orders. One that is said
-    to be filled while fills are still missing keeps working until they are told.
-    """
-    if answer is None:
-        return _unheard(order, wall)
-    filled, status = filled_by(answer), answer.status
-    if status is OrderStatus.FILLED and filled < order.quantity:
-        status = OrderStatus.WORKING
-    if filled == order.quantity:
-        status = OrderStatus.FILLED
-    if status not in ENDED:
-        status = OrderStatus.CANCELLING if order.cause else OrderStatus.WORKING
-    news = status is not order.status or filled != order.filled
-    asks = 0 if news else order.asks + 1
-    wait_s = min(ASK_S << min(asks // QUIET_ASKS, 6), ASK_MAX_S)
-    return replace(
-        order,
-        status=status,
-        broker_order_id=answer.broker_order_id,
-        message=answer.message or order.message,
-        ended_at=now if status in ENDED else None,
-        ask_at=None if status in ENDED else wall + timedelta(seconds=wait_s),
-        asks=asks,
-        lost=0,
-    )
-
-
-def _unheard(order: S, wall: datetime) -> S:
-    if order.broker_order_id is not None:
-        return unanswered(order, "the broker says that it never got it, though it had confirmed it", wall)
-    again_at = _put_off(order.lost, wall) if order.lost else None
-    return replace(order, status=OrderStatus.PENDING, cause=None, ask_at=again_at, asks=0, message="")
-
-
-def unanswered(order: S, why: str, wall: datetime) -> S:
-    """Return an order after a call that brought no clear answer: handed in like that, or thrice, it is UNKNOWN."""
-    lost = order.lost + 1
-    unclear = order.status is OrderStatus.PLACING or order.broker_order_id is None or lost >= LOST_MAX
-    return replace(
-        order,
-        status=OrderStatus.UNKNOWN if unclear else order.status,
-        message=why,
-        ask_at=_put_off(lost, wall),
-        lost=lost,
-    )
-
-
-def _put_off(lost: int, wall: datetime) -> datetime:
-    """Return when to try a broker again that gave no answer so many times."""
-    return wall + timedelta(seconds=min(1 << min(lost, 6), ASK_MAX_S))
-
-
-def contradicted(order: S, why: str, wall: datetime) -> S:
-    """Return an order whose broker says what cannot be: it is not known how it stands."""
-    return replace(unanswered(order, why, wall), status=OrderStatus.UNKNOWN)

@@ -1,7 +1,7 @@
 # ruff: noqa: S608 - only constants of this room go into statements; every value is a parameter
 """Alerts as rows: raised, changed, and told of in the event log, any number of them in as many statements as one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
@@ -135,16 +135,35 @@ def _columns(news: Sequence[News]) -> list[list[Any]]:
     ]
 
 
-async def scan_resolve_all(tx: Tx, portfolio_row_id: int, message: str, now: datetime) -> None:
-    """Resolve whatever is open about a portfolio that is locked."""
+async def load_told(owner_id: int, tx: Tx, portfolio_row_id: int, kind: AlertKind, key: str) -> str | None:
+    """Return what the open alert of a kind about a key says, None when there is none."""
+    told: str | None = await tx.value(
+        """
+        SELECT message FROM alerts
+        WHERE owner_id = $1 AND portfolio_id = $2 AND kind = $3 AND key = $4 AND status <> 'RESOLVED'
+        """,
+        owner_id,
+        portfolio_row_id,
+        kind.value,
+        key,
+    )
+    return told
+
+
+async def scan_resolve_all(
+    tx: Tx, portfolio_row_id: int, message: str, now: datetime, kept: Collection[AlertKind]
+) -> None:
+    """Resolve whatever is open about a portfolio that is locked, but for the kinds that are kept."""
     rows = await tx.fetch(
         f"""
         UPDATE alerts a SET status = 'RESOLVED', resolved_at = $3, snoozed_until = NULL, message = $2
-        WHERE a.portfolio_id = $1 AND a.status <> 'RESOLVED' RETURNING {FIELDS}, 'RESOLVED' AS event
+        WHERE a.portfolio_id = $1 AND a.status <> 'RESOLVED' AND NOT a.kind = ANY ($4)
+        RETURNING {FIELDS}, 'RESOLVED' AS event
         """,
         portfolio_row_id,
         message,
         now,
+        [kind.value for kind in kept],
     )
     await scan_tell(tx, sorted(rows, key=itemgetter("id")), now)
 

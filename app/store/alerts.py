@@ -17,7 +17,15 @@ import orjson
 
 from app.core import ids
 from app.core.alert_words import PAUSED
-from app.core.alerts import AlertKind, AlertSeverity, AlertStatus, Decision, SleeveState, state_key
+from app.core.alerts import (
+    OUTLIVES_PAUSE,
+    AlertKind,
+    AlertSeverity,
+    AlertStatus,
+    Decision,
+    SleeveState,
+    state_key,
+)
 from app.core.errors import InvalidState, NotFound
 from app.core.portfolio import PortfolioStatus
 from app.store import turns
@@ -136,7 +144,10 @@ def _document(portfolio_row_id: int, key: str, state: SleeveState) -> dict[str, 
 async def forget_portfolio(
     owner_id: int, tx: Tx, portfolio_row_id: int, status: PortfolioStatus, now: datetime
 ) -> None:
-    """Resolve the alerts of a portfolio that is locked and watched no more, and forget its states."""
+    """Resolve the alerts of a portfolio that is locked and watched no more, and forget its states.
+
+    Orders of one that is paused are worked on, and brokers asked what they hold: alerts about these stay.
+    """
     await tx.execute(
         """
         DELETE FROM drift_states s USING portfolios p
@@ -145,7 +156,8 @@ async def forget_portfolio(
         owner_id,
         portfolio_row_id,
     )
-    await scan_resolve_all(tx, portfolio_row_id, PAUSED[status], now)
+    kept = OUTLIVES_PAUSE if status is PortfolioStatus.PAUSED else ()
+    await scan_resolve_all(tx, portfolio_row_id, PAUSED[status], now, kept)
 
 
 async def load_alerts(

@@ -65,6 +65,7 @@ async def approve_plan(
     left_out: Sequence[str],
     rest: Rest | None,
     *,
+    pool: int | None,
     actor: str,
     now: datetime,
     before: Mapping[str, object],
@@ -72,12 +73,13 @@ async def approve_plan(
 ) -> None:
     """Approve a READY plan that is locked, without the trades that are left out; `rest` is what then is left of it.
 
-    It is due at once: whoever executes plans finds it, told or not. `before` and `after` go into the history.
+    It is due at once: whoever executes plans finds it, told or not. Its orders go through the `pool` of a bulk, if one
+    is given. `before` and `after` go into the history.
     """
     await _set(
         *(owner_id, tx, handle, PlanStatus.APPROVED),
-        "approved_by = $4, approved_at = $5, wake_at = $5, approved = $6",
-        *(actor, now, documents.dump(_without_holdings(rest)) if rest else None),
+        "approved_by = $4, approved_at = $5, wake_at = $5, approved = $6, pool_id = $7",
+        *(actor, now, documents.dump(_without_holdings(rest)) if rest else None, pool),
     )
     if left_out:
         await tx.execute(
@@ -153,12 +155,12 @@ def _without_holdings(rest: Rest) -> Rest:
 
 _MOVED: Final = "abs(q.price - t.price) * 100 > (p.policy ->> 'price_move_limit')::numeric * t.price"
 _DUE: Final = f"""
-    SELECT portfolio_id FROM plans WHERE status = 'READY' AND expires_at <= $1
-    UNION
-    SELECT l.portfolio_id FROM plans l JOIN portfolios p ON p.id = l.portfolio_id
-        JOIN plan_trades t ON t.plan_id = l.id JOIN prices q ON q.asset_id = t.asset_id
-    WHERE l.status = 'READY' AND {_MOVED}
-    ORDER BY portfolio_id LIMIT $2
+    SELECT max(l.id) AS last, array_agg(l.portfolio_id ORDER BY l.id) FILTER (WHERE l.expires_at <= $1 OR EXISTS (
+        SELECT FROM plan_trades t JOIN prices q ON q.asset_id = t.asset_id WHERE t.plan_id = l.id AND {_MOVED}
+    )) AS due
+    FROM (
+        SELECT id, portfolio_id, expires_at FROM plans WHERE status = 'READY' AND id > $2 ORDER BY id LIMIT $3
+    ) l JOIN portfolios p ON p.id = l.portfolio_id
 """
 _WHY: Final = f"""
     SELECT l.owner_id, l.id, l.public_id, l.portfolio_id, l.status, l.version, l.expires_at <= $1 AS old, m.*
@@ -174,12 +176,19 @@ _WHY: Final = f"""
 """
 
 
-async def scan_expire_plans(tx: Tx, now: datetime, limit: int) -> list[int]:
-    """Expire plans whose time is over, or a price of which moved too far, at most `limit`; return each one's owner."""
-    due = await tx.fetch(_DUE, now, limit)
-    if not due:
-        return []
-    locked = sorted(row["portfolio_id"] for row in due)
+async def scan_due_to_expire(tx: Tx, now: datetime, after: int, limit: int) -> tuple[list[int], int | None]:
+    """Look at READY plans after a row, at most `limit`: those whose time is over, or a price of which moved too far.
+
+    Return the rows of their portfolios, and the last plan that was looked at, None when there was none.
+    """
+    row = await tx.row(_DUE, now, after, limit)
+    assert row is not None
+    return row["due"] or [], row["last"]
+
+
+async def scan_expire_plans(tx: Tx, now: datetime, portfolio_row_ids: Sequence[int]) -> list[int]:
+    """Expire the READY plans of these portfolios that are still due under their locks; return each one's owner."""
+    locked = sorted(portfolio_row_ids)
     await turns.scan_take_turns(tx, turns.PORTFOLIO, locked)
     await tx.execute("SELECT FROM portfolios WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", locked)
     rows = await tx.fetch(_WHY, now, locked)

@@ -111,6 +111,12 @@ async def load_assets_by_symbol(tx: Tx, symbols: Sequence[str]) -> dict[str, Ass
     return found
 
 
+async def known_symbols(tx: Tx, symbols: Sequence[str]) -> set[str]:
+    """Return those of some symbols that an asset has, one or several."""
+    rows = await tx.fetch("SELECT DISTINCT symbol FROM assets WHERE symbol = ANY ($1)", symbols)
+    return {row["symbol"] for row in rows}
+
+
 def _name_parts(name: str) -> tuple[str, ...]:
     return tuple(name.split(":", 2))
 

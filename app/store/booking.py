@@ -12,16 +12,11 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
-from app.core import booking, ids, money
+from app.core import booking, ids
 from app.core.books import Booked, Books, Entry, SoldPart
 from app.core.errors import InvalidInput
 from app.core.money import (
-    MONEY_LIMIT,
     MONEY_PLACES,
-    PRICE_LIMIT,
-    PRICE_PLACES,
-    QUANTITY_LIMIT,
-    QUANTITY_PLACES,
     ROUNDED,
     ZERO,
     exactly,
@@ -67,8 +62,9 @@ async def book_fills(
     with other numbers than it was booked with, one beyond the order's quantity, or one that cannot be stored; NotFound
     without such an order; OutOfReach, before anything is written, where other portfolios have to be locked.
     """
-    _check(fills)
-    known = await _booked_before(owner_id, tx, order)
+    booking.check(fills)
+    booked = await load_booked(owner_id, tx, order)
+    known = {fill.broker_fill_id: (fill.quantity, fill.price, fill.fee) for fill in booked}
     fresh = tuple(_unbooked(fills, known))
     if not fresh:
         return ()
@@ -88,28 +84,22 @@ async def book_fills(
     return fresh
 
 
-def _check(fills: Sequence[Fill]) -> None:
-    for fill in fills:
-        if fill.quantity <= ZERO or fill.price <= ZERO:
-            raise InvalidInput(f"fill {fill.broker_fill_id} needs a quantity and a price above 0", ["quantity"])
-        what = f"of fill {fill.broker_fill_id}"
-        money.parse(fill.quantity, places=QUANTITY_PLACES, limit=QUANTITY_LIMIT, what=f"quantity {what}")
-        money.parse(fill.price, places=PRICE_PLACES, limit=PRICE_LIMIT, what=f"price {what}")
-        money.parse(fill.fee, places=MONEY_PLACES, minimum=ZERO, limit=MONEY_LIMIT, what=f"fee {what}")
-
-
-async def _booked_before(owner_id: int, tx: Tx, order: Order) -> dict[str, tuple[Decimal, Decimal, Decimal]]:
+async def load_booked(owner_id: int, tx: Tx, order: Order) -> tuple[Fill, ...]:
+    """Return the fills of an order that are booked, in the order of their instants."""
     rows = await tx.fetch(
         """
-        SELECT f.broker_fill_id, f.quantity, f.price, f.fee FROM fills f JOIN plans l ON l.id = f.plan_id
+        SELECT f.broker_fill_id, trim_scale(f.quantity) AS quantity, trim_scale(f.price) AS price,
+            trim_scale(f.fee) AS fee, f.filled_at
+        FROM fills f JOIN plans l ON l.id = f.plan_id
         WHERE f.owner_id = $1 AND l.owner_id = $1 AND l.public_id = $2 AND f.leg = $3 AND f.slice = $4
+        ORDER BY f.filled_at, f.broker_fill_id
         """,
         owner_id,
         ids.decode(ids.PLAN, order.plan_id),
         order.leg,
         order.slice,
     )
-    return {row["broker_fill_id"]: (row["quantity"], row["price"], row["fee"]) for row in rows}
+    return tuple(Fill(*row) for row in rows)
 
 
 def _unbooked(fills: Sequence[Fill], known: dict[str, tuple[Decimal, Decimal, Decimal]]) -> list[Fill]:

@@ -45,20 +45,20 @@ class Event:
 async def append_event(
     owner_id: int,
     tx: Tx,
-    portfolio_row_id: int,
+    portfolio_row_id: int | None,
     topic: str,
     subject: str,
     payload: Mapping[str, object],
     now: datetime,
 ) -> None:
-    """Add an event; it is seen after the commit."""
+    """Add an event, without a portfolio where it is about all of the owner's; it is seen after the commit."""
     await append_events(owner_id, tx, portfolio_row_id, topic, [(subject, payload)], now)
 
 
 async def append_events(
     owner_id: int,
     tx: Tx,
-    portfolio_row_id: int,
+    portfolio_row_id: int | None,
     topic: str,
     events: Sequence[tuple[str, Mapping[str, object]]],
     now: datetime,

@@ -264,18 +264,22 @@ async def save_wake(owner_id: int, tx: Tx, plan: Executing, wake_at: datetime | 
     )
 
 
-async def hasten(owner_id: int, tx: Tx, plan_id: str, *, now: datetime, wall: datetime) -> None:
-    """Let a plan be decided about, and its brokers be asked, at once: something outside has changed."""
-    uuid = ids.decode(ids.PLAN, plan_id)
-    await tx.execute("UPDATE plans SET wake_at = $3 WHERE owner_id = $1 AND public_id = $2", owner_id, uuid, now)
+async def hasten(owner_id: int, tx: Tx, plan_ids: Sequence[str], *, now: datetime, wall: datetime) -> None:
+    """Let plans be decided about, and their brokers be asked, at once: something outside has changed."""
+    keys = await tx.fetch(
+        "SELECT id FROM plans WHERE owner_id = $1 AND public_id = ANY ($2) ORDER BY id FOR NO KEY UPDATE",
+        owner_id,
+        [ids.decode(ids.PLAN, plan_id) for plan_id in plan_ids],
+    )
+    locked = [row["id"] for row in keys]
+    await tx.execute("UPDATE plans SET wake_at = $3 WHERE owner_id = $1 AND id = ANY ($2)", owner_id, locked, now)
     await tx.execute(
         """
-        UPDATE orders SET ask_at = $3 WHERE owner_id = $1 AND ask_at > $3
-            AND plan_id = (SELECT id FROM plans WHERE owner_id = $1 AND public_id = $2)
+        UPDATE orders SET ask_at = $3 WHERE owner_id = $1 AND ask_at > $3 AND plan_id = ANY ($2)
             AND status IN ('WORKING', 'CANCELLING', 'UNKNOWN')
         """,
         owner_id,
-        uuid,
+        locked,
         wall,
     )
 

@@ -5,7 +5,7 @@ The database numbers the chain's lines and links each to the one before: hash = 
 The canonical text says all that the line says, so that no column can be edited unnoticed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -63,15 +63,29 @@ async def append_history(
     document: Mapping[str, object],
 ) -> None:
     """Add a line to the audit chain of a portfolio; it is locked until the end of the transaction."""
+    await append_alike(owner_id, tx, [portfolio_row_id], kind, subject, actor, at, document)
+
+
+async def append_alike(
+    owner_id: int,
+    tx: Tx,
+    portfolio_row_ids: Sequence[int],
+    kind: str,
+    subject: str,
+    actor: str,
+    at: datetime,
+    document: Mapping[str, object],
+) -> None:
+    """Add the same line to the audit chains of portfolios, in the order of rows: all of them are locked then."""
     content = {"kind": kind, "subject": subject, "actor": actor, "at": at, "document": document}
     canonical = orjson.dumps(documents.to_document(content), option=orjson.OPT_SORT_KEYS).decode()
     await tx.execute(
         """
         INSERT INTO rebalance_history (owner_id, portfolio_id, kind, subject, actor, at, canonical)
-        SELECT owner_id, id, $3, $4, $5, $6, $7 FROM portfolios WHERE owner_id = $1 AND id = $2
+        SELECT owner_id, id, $3, $4, $5, $6, $7 FROM portfolios WHERE owner_id = $1 AND id = ANY ($2) ORDER BY id
         """,
         owner_id,
-        portfolio_row_id,
+        portfolio_row_ids,
         kind,
         subject,
         actor,

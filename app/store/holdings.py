@@ -14,8 +14,8 @@ from app.core import ids, money
 from app.core.errors import Duplicate
 from app.core.money import ZERO, exactly
 from app.core.portfolio import Account, TaxLot
-from app.store import plans, transactions
-from app.store.assets import load_asset_keys
+from app.store import import_sums, plans, transactions
+from app.store.assets import load_asset_keys, load_assets
 from app.store.db import Tx
 from app.store.portfolios import StoredPortfolio, check_version, load_portfolio, lock_portfolio, note_change
 
@@ -77,8 +77,26 @@ async def replace_holdings(
     await plans.supersede_open_plans(owner_id, tx, portfolio.id, actor, now, queued=False)
     after = await load_portfolio(owner_id, tx, portfolio_id)
     assert after is not None
-    await note_change(owner_id, tx, after, "HOLDINGS_IMPORTED", actor, now, before=portfolio)
+    found, left = await _told(tx, accounts, before, asset_keys)
+    more, was = {"holdings": left}, {"holdings": found}
+    await note_change(owner_id, tx, after, "HOLDINGS_IMPORTED", actor, now, before=portfolio, more=more, was=was)
     return after
+
+
+async def _told(
+    tx: Tx, accounts: Sequence[Account], before: Mapping[str, _Before], asset_keys: Mapping[str, int]
+) -> tuple[dict[str, object], dict[str, object]]:
+    """Return what the import found in the accounts and what it left there, in sums."""
+    keys = {int(lot.asset_id) for held in before.values() for lot in held.lots.values()}
+    names = {key: asset_id for asset_id, key in asset_keys.items()}
+    if gone := sorted(keys - names.keys()):
+        names |= {key: asset.id for key, asset in (await load_assets(tx, gone)).items()}
+    renamed = (
+        ([replace(lot, asset_id=names[int(lot.asset_id)]) for lot in held.lots.values()], held.cash)
+        for held in before.values()
+    )
+    left = import_sums.sums_of((account.lots, account.cash) for account in accounts)
+    return import_sums.documents_of([account.name for account in accounts], import_sums.sums_of(renamed), left)
 
 
 def _check(accounts: Sequence[Account]) -> None:

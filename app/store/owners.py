@@ -1,6 +1,6 @@
 """Owners: who rows belong to. A token's issuer and subject together name one; subject alone may be anybody's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -40,3 +40,16 @@ async def find_or_create(tx: Tx, issuer: str, subject: str, now: datetime, new_u
         row = await tx.row(sql, issuer, subject)
     assert row is not None
     return Owner(row["id"], ids.encode(ids.OWNER, row["public_id"]), issuer, subject)
+
+
+async def find_rows(tx: Tx, named: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Return the rows of owners by issuer and subject, of those that were ever seen."""
+    rows = await tx.fetch(
+        """
+        SELECT o.id, o.issuer, o.subject
+        FROM owners o JOIN unnest($1::text[], $2::text[]) AS n (issuer, subject) USING (issuer, subject)
+        """,
+        [issuer for issuer, _ in named],
+        [subject for _, subject in named],
+    )
+    return {(row["issuer"], row["subject"]): row["id"] for row in rows}

@@ -83,10 +83,12 @@ async def save_plan(
     now: datetime,
     new_uuid: Callable[[], UUID],
     made: Made | None = None,
+    bulk: Mapping[str, object] | None = None,
 ) -> str:
     """Write a new plan, queued or already made, and return its public id; open plans before it are superseded.
 
     The caller holds the portfolio's lock, and has checked there that what the plan was made from still stands.
+    `bulk` is what the history says of the bulk that it is queued in.
     """
     await supersede_open_plans(owner_id, tx, portfolio_row_id, requested_by, now)
     uuid = new_uuid()
@@ -114,7 +116,15 @@ async def save_plan(
     public_id = ids.encode(ids.PLAN, uuid)
     handle = PlanHandle(row["id"], public_id, portfolio_row_id, PlanStatus.QUEUED, 1)
     if made is None:
-        await note(owner_id, tx, handle, "PLAN_QUEUED", requested_by, now, {"request": request})
+        await note(
+            owner_id,
+            tx,
+            handle,
+            "PLAN_QUEUED",
+            requested_by,
+            now,
+            {"request": request, **({"bulk": bulk} if bulk else {})},
+        )
     else:
         await _write_result(owner_id, tx, handle, made, requested_by, now, new_uuid)
     return public_id
@@ -237,9 +247,18 @@ async def refuse_while_executing(owner_id: int, tx: Tx, portfolio_row_id: int, *
 
 
 async def scan_unfinished_plans(tx: Tx, limit: int) -> list[tuple[int, str]]:
-    """Return owner and public id of plans that wait for a worker or were left by one, oldest first."""
+    """Return owner and public id of plans that wait for a worker or were left by one, oldest first.
+
+    Those of a bulk are made by who works on that.
+    """
     rows = await tx.fetch(
-        "SELECT owner_id, public_id FROM plans WHERE status IN ('QUEUED', 'COMPUTING') ORDER BY id LIMIT $1", limit
+        """
+        SELECT l.owner_id, l.public_id FROM plans l
+        WHERE l.status IN ('QUEUED', 'COMPUTING')
+            AND NOT EXISTS (SELECT FROM bulk_items i WHERE i.plan_id = l.id AND i.status = 'WAITING')
+        ORDER BY l.id LIMIT $1
+        """,
+        limit,
     )
     return [(row["owner_id"], ids.encode(ids.PLAN, row["public_id"])) for row in rows]
 

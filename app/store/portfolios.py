@@ -4,7 +4,7 @@
 Locks are taken in the order portfolio, plan, history.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -241,10 +241,16 @@ async def note_change(
     now: datetime,
     *,
     before: StoredPortfolio | None = None,
+    more: Mapping[str, object] | None = None,
+    was: Mapping[str, object] | None = None,
 ) -> None:
-    """Write a change of the head to the history, with how it was before, and tell those who follow it."""
-    was = {"before": _head(before)} if before else {}
-    document = {**_head(portfolio), **was}
+    """Write a change of the head to the history, with how it was before, and tell those who follow it.
+
+    `more` is told of how it is now beside the head, `was` of how it was.
+    """
+    document = {**_head(portfolio), **(more or {})}
+    if before:
+        document["before"] = {**_head(before), **(was or {})}
     await history.append_history(owner_id, tx, portfolio.id, kind, portfolio.public_id, actor, now, document)
     await events.append_event(
         owner_id, tx, portfolio.id, "portfolio", portfolio.public_id, {"version": portfolio.version}, now

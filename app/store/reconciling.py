@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Final
 
 from app.core import ids
-from app.core.alerts import AlertKind
 from app.core.order_values import BrokerKind
 from app.store.db import Tx
 
@@ -79,21 +78,6 @@ async def load_units(owner_id: int, tx: Tx, account_id: str) -> dict[str, Decima
         ids.decode(ids.ACCOUNT, account_id),
     )
     return {row["symbol"]: row["units"] for row in rows}
-
-
-async def load_told(owner_id: int, tx: Tx, portfolio_row_id: int, account_id: str) -> str | None:
-    """Return what the open alert about an account's books says, None when there is none."""
-    told: str | None = await tx.value(
-        """
-        SELECT message FROM alerts
-        WHERE owner_id = $1 AND portfolio_id = $2 AND kind = $3 AND key = $4 AND status <> 'RESOLVED'
-        """,
-        owner_id,
-        portfolio_row_id,
-        AlertKind.BOOKS_DIFFER.value,
-        account_id,
-    )
-    return told
 
 
 async def is_executing(owner_id: int, tx: Tx, portfolio_row_id: int) -> bool:

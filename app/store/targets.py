@@ -80,6 +80,7 @@ async def replace_targets(
     check_sum([entry.percent for entry in targets.entries])
     portfolio = await lock_portfolio(owner_id, tx, portfolio_id)
     check_version("targets", expected_version, portfolio.targets_version)
+    old = (await load_targets_history(owner_id, tx, portfolio.id, 1))[0] if portfolio.targets else None
     version = portfolio.targets_version + 1
     meta = TargetsMeta(ids.encode(ids.TARGETS, uuid := new_uuid()), version, author, note, now)
     version_key = await _open_version(owner_id, tx, portfolio, meta, uuid)
@@ -93,7 +94,7 @@ async def replace_targets(
         now,
     )
     await plans.supersede_open_plans(owner_id, tx, portfolio.id, author, now, queued=False)
-    before = {"version": portfolio.targets_version} if portfolio.targets_version else None
+    before = {"version": old.meta.version, "targets": old.targets.entries} if old else None
     document = {"version": version, "note": note, "targets": targets.entries, "before": before}
     await history.append_history(owner_id, tx, portfolio.id, "TARGETS_SET", meta.id, author, now, document)
     await events.append_event(owner_id, tx, portfolio.id, "targets", meta.id, {"version": version}, now)

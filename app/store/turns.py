@@ -14,7 +14,8 @@ from app.store.db import Tx
 PORTFOLIO: Final = 1
 OWNER: Final = 2
 TAXPAYERS: Final = 3
-_SHARED: Final = {PORTFOLIO: 8, OWNER: 1, TAXPAYERS: 1}
+POOL: Final = 4
+_SHARED: Final = {PORTFOLIO: 8, OWNER: 1, TAXPAYERS: 1, POOL: 1}
 """So many neighbours share a turn: the chunk of a scan takes those of hundreds, and the server holds some thousands."""
 _KEYS: Final = 2147483647
 

@@ -88,6 +88,8 @@ def absent(mutation: str, field: str, **given: Any) -> Case:
 
 
 APPROVE: Final = {"planId": "x", "expectedVersion": 1, "idempotencyKey": "k"}
+ONCE: Final = {"idempotencyKey": "k"}
+SEEN: Final = {**ONCE, "reason": "seen"}
 CASES: Final = [
     # portfolioCreate
     create(f"name {TEXT}", "name", name=""),
@@ -406,30 +408,24 @@ CASES: Final = [
     Case("portfolioHalt", {"portfolioId": "$portfolio", "reason": "x" * 501}, "reason must be 1 to 500", "reason"),
     Case("portfolioResume", {"portfolioId": "x"}, "portfolio x does not exist", "portfolioId", "NOT_FOUND"),
     Case("tradingHalt", {"reason": " "}, "reason must be 1 to 500 characters", "reason"),
-    Case(
-        "orderFillsRecord",
-        {"planId": "x", "idempotencyKey": "k", "orders": []},
-        "there is nothing to record",
-        "orders",
-        "REQUIRED",
-    ),
+    Case("orderFillsRecord", {**ONCE, "planId": "x", "orders": []}, "there is nothing to record", "orders", "REQUIRED"),
+    Case("blockFillsRecord", {**ONCE, "blocks": []}, "there is nothing to record; give blocks", "blocks", "REQUIRED"),
+    Case("orderSettle", {**SEEN, "planId": "x", "orderId": "y"}, "plan x does not exist", "planId", "NOT_FOUND"),
+    Case("blockSettle", {**SEEN, "blockId": "x"}, "block x does not exist", "blockId", "NOT_FOUND"),
+    # bulks
+    Case("bulkPropose", {**ONCE, "filter": {"model": ""}}, "model must be 1 to 100 characters", "filter model"),
+    Case("bulkApprove", {**ONCE, "filter": {"proposedIn": "x"}}, "bulk x does", "filter proposedIn", "NOT_FOUND"),
+    Case("bulkCancel", {"bulkId": "x"}, "bulk x does not exist", "bulkId", "NOT_FOUND"),
     # alertAcknowledge
     Case("alertAcknowledge", {"alertId": "x"}, "alert x does not exist", "alertId", "NOT_FOUND", {"missingId": "x"}),
     # alertSnooze
     Case(
-        "alertSnooze",
-        {"alertId": "x", "until": None},
-        "alert x does not exist",
-        "alertId",
-        "NOT_FOUND",
+        *("alertSnooze", {"alertId": "x", "until": None}, "alert x does not exist", "alertId", "NOT_FOUND"),
         {"missingId": "x"},
     ),
     Case(
-        "alertSnooze",
-        {"alertId": "x"},
-        "until is missing; give an instant, or null to end the snooze",
-        "until",
-        "REQUIRED",
+        *("alertSnooze", {"alertId": "x"}),
+        *("until is missing; give an instant, or null to end the snooze", "until", "REQUIRED"),
     ),
     Case(
         "alertSnooze",

@@ -16,6 +16,14 @@ from app.core import ids
 from app.embedded import Endpoints
 from tests.api.conftest import DEADLINE_S, Api, Caller, portfolio_of, running, scan
 
+BLOCK: Final = """
+    INSERT INTO blocks (
+        public_id, owner_id, bulk_id, client_id, broker, account_id, asset_id, side, style, quantity, status, ask_at
+    )
+    SELECT $1::uuid, a.owner_id, k.id, $1::uuid::text, 'MANUAL', a.id, s.id, 'SELL', 'LIMIT', 4, 'WORKING', 'infinity'
+    FROM bulks k, portfolios p JOIN accounts a ON a.portfolio_id = p.id, assets s
+    WHERE k.public_id = $2 AND p.public_id = $3 AND s.symbol = 'AAA' RETURNING 1
+"""
 FIRST_CURSOR: Final = urlsafe_b64encode(b"0.0").decode().rstrip("=")
 
 
@@ -37,15 +45,25 @@ def belongings(owner: Caller) -> dict[str, str]:
     told = {"events": ["ALERT_RAISED"]}
     webhook = owner.mutate("webhookCreate", "webhook { id }", url="https://93.184.216.34/", **told)["webhook"]["id"]
     email = owner.mutate("emailCreate", "email { id }", address="a@example.com", **told)["email"]["id"]
+    bulk = owner.mutate("bulkPropose", "bulk { id }", filter={"portfolioIds": []}, idempotencyKey="none")["bulk"]
     return {
         ids.WEBHOOK: webhook,
         ids.EMAIL: email,
         ids.DELIVERY: first_delivery(owner),
+        ids.BULK: bulk["id"],
+        ids.BLOCK: block_of(owner, bulk["id"], portfolio["id"]),
         ids.PORTFOLIO: portfolio["id"],
         ids.ACCOUNT: portfolio["accounts"][0]["id"],
         ids.PLAN: proposed["plan"]["id"],
         ids.TRADE: proposed["plan"]["trades"][0]["id"],
     }
+
+
+def block_of(owner: Caller, bulk_id: str, portfolio_id: str) -> str:
+    """Write a block of a bulk, in the account of a portfolio, that is to be worked by hand; return its id."""
+    uuid = new_uuid()
+    owner.api.sql(BLOCK, uuid, ids.decode(ids.BULK, bulk_id), ids.decode(ids.PORTFOLIO, portfolio_id))
+    return ids.encode(ids.BLOCK, uuid)
 
 
 def first_delivery(owner: Caller) -> str:
@@ -106,6 +124,7 @@ QUERIES: Final = {
     "Query.node(id:) of an account": (ids.ACCOUNT, '{ node(id: "%s") { id __typename } }'),
     "Query.node(id:) of an alert": (ids.ALERT, '{ node(id: "%s") { id __typename } }'),
     "Query.portfolio(id:)": (ids.PORTFOLIO, PORTFOLIO),
+    "Query.bulk(id:)": (ids.BULK, '{ bulk(id: "%s") { id status items { nodes { place } } } }'),
     "Query.rebalancePlan(id:)": (ids.PLAN, '{ rebalancePlan(id: "%s") { id status trades { symbol } } }'),
 }
 ENTRIES: Final = [{"key": "AAA", "percent": "100"}]
@@ -120,12 +139,23 @@ MUTATIONS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
         {"historyFrom": "2024-01-01", "idempotencyKey": "the same for all"},
     ),
     "PlanApproveInput.planId": (ids.PLAN, "planApprove", {"expectedVersion": 2, "idempotencyKey": "the same for all"}),
+    "BulkCancelInput.bulkId": (ids.BULK, "bulkCancel", {}),
     "PlanRejectInput.planId": (ids.PLAN, "planReject", {}),
     "PlanCancelInput.planId": (ids.PLAN, "planCancel", {}),
     "OrderFillsRecordInput.planId": (
         ids.PLAN,
         "orderFillsRecord",
         {"orders": [{"orderId": "x", "done": True}], "idempotencyKey": "the same for all"},
+    ),
+    "OrderSettleInput.planId": (
+        ids.PLAN,
+        "orderSettle",
+        {"orderId": "x", "reason": "eve says so", "idempotencyKey": "the same for all"},
+    ),
+    "BlockSettleInput.blockId": (
+        ids.BLOCK,
+        "blockSettle",
+        {"reason": "eve says so", "idempotencyKey": "the same for all"},
     ),
     "AccountUpdateInput.accountId": (ids.ACCOUNT, "accountUpdate", {"broker": None}),
     "TargetsSetInput.portfolioId": (ids.PORTFOLIO, "targetsSet", {"entries": ENTRIES}),
@@ -162,9 +192,16 @@ MUTATIONS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
 REPLAYED: Final = "DeliveriesReplayInput.deliveryIds"
 SOLD: Final = "RebalanceProposeInput.sellLots"
 LEFT_OUT: Final = "PlanApproveInput.excludeTradeIds"
-FILLED: Final = "OrderFillsInput.orderId"  # in test_fills, where there are orders
+CHOSEN: Final = {
+    "BulkProposeFilterInput.portfolioIds": (ids.PORTFOLIO, "bulkPropose"),
+    "BulkApproveFilterInput.portfolioIds": (ids.PORTFOLIO, "bulkApprove"),
+    "BulkApproveFilterInput.proposedIn": (ids.BULK, "bulkApprove"),
+}
+ORDERS: Final = {"OrderFillsInput.orderId", "OrderSettleInput.orderId"}  # in test_fills and test_settling
+BLOCKS: Final = {"Query.blocks(bulkId:)", "BlockFillsInput.blockId"}
 SUBSCRIPTIONS: Final = {
     "Subscription.planUpdated(planId:)",
+    "Subscription.bulkUpdated(bulkId:)",
     "Subscription.driftUpdated(portfolioId:)",
     "Subscription.driftAlerts(portfolioIds:)",
 }
@@ -183,7 +220,8 @@ def test_every_argument_that_takes_an_id_is_tried_here() -> None:
                 if get_named_type(given.type).name == "ID":
                     found.add(f"{named.name}.{name}({argument}:)")
     tried = {
-        name.partition(" of ")[0].partition(",")[0] for name in (*QUERIES, *MUTATIONS, REPLAYED, SOLD, LEFT_OUT, FILLED)
+        name.partition(" of ")[0].partition(",")[0]
+        for name in (*QUERIES, *MUTATIONS, *CHOSEN, REPLAYED, SOLD, LEFT_OUT, *ORDERS, *BLOCKS)
     } | SUBSCRIPTIONS
     assert found == tried
 
@@ -237,6 +275,22 @@ def test_changing_what_is_somebody_elses_changes_nothing(world: World, name: str
     ]
 
 
+@pytest.mark.parametrize("name", CHOSEN)
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_bulk_of_what_is_somebody_elses_is_none(world: World, name: str, dry_run: bool) -> None:
+    kind, mutation = CHOSEN[name]
+    field = name.partition(".")[2]
+
+    def ask(given: str) -> str:
+        chosen = [world.of_eve[kind], given] if field == "portfolioIds" else given
+        wanted = {"filter": {field: chosen}, "dryRun": dry_run, "idempotencyKey": "the same for all"}
+        return _json(world.eve.mutate(mutation, "bulk { id }", **wanted))
+
+    answers_of(world, kind, ask)
+    [error] = json.loads(ask(world.of_alice[kind]))["userErrors"]
+    assert (error["code"], error["path"][:3]) == ("NOT_FOUND", ["input", "filter", field])
+
+
 def test_replaying_what_is_somebody_elses_replays_nothing(world: World) -> None:
     def ask(given: str) -> str:
         both = [world.of_eve[ids.DELIVERY], given]
@@ -245,6 +299,24 @@ def test_replaying_what_is_somebody_elses_replays_nothing(world: World) -> None:
     answers_of(world, ids.DELIVERY, ask)
     [error] = json.loads(ask(world.of_alice[ids.DELIVERY]))["userErrors"]
     assert (error["code"], error["path"]) == ("NOT_FOUND", ["input", "deliveryIds", "1"])
+
+
+def test_blocks_of_somebody_elses_bulk_are_none(world: World) -> None:
+    query = '{ blocks(bulkId: "%s") { nodes { id } } }'
+    own = world.eve.data(query % world.of_eve[ids.BULK])
+    assert own == {"blocks": {"nodes": [{"id": world.of_eve[ids.BLOCK]}]}}
+    answers_of(world, ids.BULK, lambda given: world.eve.post({"query": query % _written(given)}).text)
+    assert world.eve.data(query % world.of_alice[ids.BULK]) == {"blocks": {"nodes": []}}
+
+
+def test_recording_of_somebody_elses_block_records_nothing(world: World) -> None:
+    def ask(given: str) -> str:
+        both = [{"blockId": block_id, "done": True} for block_id in (world.of_eve[ids.BLOCK], given)]
+        return _json(world.eve.mutate("blockFillsRecord", blocks=both, idempotencyKey="the same for all"))
+
+    answers_of(world, ids.BLOCK, ask)
+    [error] = json.loads(ask(world.of_alice[ids.BLOCK]))["userErrors"]
+    assert (error["code"], error["path"]) == ("NOT_FOUND", ["input", "blocks", "1", "blockId"])
 
 
 def first_lot(owner: Caller, portfolio_id: str) -> str:
@@ -297,6 +369,7 @@ def first_of(caller: Caller, query: str) -> Any:
     ("kind", "query"),
     [
         (ids.PLAN, 'subscription { planUpdated(planId: "%s") { __typename } }'),
+        (ids.BULK, 'subscription { bulkUpdated(bulkId: "%s") { __typename } }'),
         (ids.PORTFOLIO, 'subscription { driftUpdated(portfolioId: "%s") { __typename } }'),
     ],
 )
@@ -331,6 +404,7 @@ def test_lists_hold_ones_own_only(world: World) -> None:
     assert [node["id"] for node in found["portfolios"]["nodes"]] == [own]
     assert [node["id"] for node in found["portfolios"]["nodes"][0]["plans"]["nodes"]] == [world.of_eve[ids.PLAN]]
     assert {node["portfolioId"] for node in found["driftAlerts"]["nodes"]} == {own}
+    assert world.eve.data("{ bulks { nodes { id } } }")["bulks"]["nodes"] == [{"id": world.of_eve[ids.BULK]}]
 
 
 def test_cursor_of_somebody_elses_list_opens_nothing(world: World) -> None:

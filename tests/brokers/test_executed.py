@@ -53,7 +53,7 @@ async def work(services: Services, plan: StoredPlan, minutes: float) -> StoredPl
     await stand(services, AS_OF + timedelta(minutes=minutes))
     alice = await enter(services, "alice")
     async with services.store.owned(alice.owner_id) as tx:
-        await executions.hasten(alice.owner_id, tx, plan.id, now=alice.now, wall=alice.wall)
+        await executions.hasten(alice.owner_id, tx, [plan.id], now=alice.now, wall=alice.wall)
     await executing.advance(services, alice.owner_id, plan.id, brokers_of(services))
     return await plans.find(alice, plan.id)
 

@@ -31,4 +31,6 @@ def test_every_job_has_a_queue() -> None:
         "prices_tick": jobs.LIGHT,
         "plan_compute": jobs.HEAVY,
         "plan_execute": jobs.LIGHT,
+        "bulk_run": jobs.HEAVY,
+        "pool_work": jobs.LIGHT,
     }

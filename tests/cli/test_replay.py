@@ -48,6 +48,7 @@ def plan_id(shell: dict[str, str], tmp_path: Path) -> str:
 def edit(database: Endpoints, statement: str) -> None:
     async def write() -> None:
         connection = await asyncpg.connect(database.migrate_database_url)
+        await connection.execute("SET session_replication_role = replica")
         await connection.execute(statement)
         await connection.close()
 

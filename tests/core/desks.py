@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from app.core.answering import answered
 from app.core.costs import FREE, Costs
 from app.core.desk import Act, Decision, Desk, Leg, Step
 from app.core.money import ZERO, plain
@@ -20,7 +21,7 @@ from app.core.order_values import BrokerKind, BrokerOrder, CancelCause, Executio
 from app.core.policy import OrderStyle, Policy
 from app.core.portfolio import Asset, Price
 from app.core.trades import TradeSide
-from app.core.working import answered, first_orders
+from app.core.working import first_orders
 from tests.builders import AS_OF, asset
 
 PLAN: Final = "pl_1"

@@ -85,12 +85,32 @@ def test_order_stands_as_recorded(status: OrderStatus, recorded: Recorded, told:
             "the order is PENDING; it is not to be worked yet",
         ),
         (
+            *(replace(ORDER, status=OrderStatus.PLACING), [draft()], InvalidState, ""),
+            "the order is PLACING; it is not to be worked yet",
+        ),
+        (
             *(replace(ORDER, status=OrderStatus.EXPIRED), [draft()], InvalidState, ""),
             "the order is EXPIRED; nothing more can be recorded of it",
         ),
         (
             *(replace(ORDER, recorded=Recorded(Decimal(100), (FIRST,), True)), [draft()], InvalidState, ""),
             "the order is CANCELLED; nothing more can be recorded of it",
+        ),
+        (
+            *(replace(ORDER, pool="bk_1", block="bo_1"), [draft()], InvalidState, ""),
+            "the order is in block bo_1 with others; record the fills of that (blockFillsRecord)",
+        ),
+        (
+            *(replace(ORDER, pool="bk_1"), [draft()], InvalidState, ""),
+            "the order waits in the pool of bulk bk_1; record the fills of its block once it is in one",
+        ),
+        (
+            *(replace(ORDER, pool="bk_1", status=OrderStatus.FILLED), [draft()], InvalidState, ""),
+            "the order is FILLED; nothing more can be recorded of it",
+        ),
+        (
+            *(replace(ORDER, what="block"), [draft(units="41")], LimitExceeded, "fills 0 quantity"),
+            "41 units are more than the 40 that are open of block or_1, which is for 100",
         ),
     ],
 )

@@ -5,12 +5,13 @@ from dataclasses import make_dataclass, replace
 from decimal import Decimal
 from typing import Any
 
+import highspy
 import pytest
 
 from app.core.digest import shape
 from app.core.optimize.problem import Limits
 from app.core.plan import Plan
-from app.core.replay import Difference, differences, head_of, obstacle, shape_here
+from app.core.replay import Difference, differences, head_of, obstacle, other_solver, shape_here
 from tests.builders import propose, snapshot
 
 LIMITS = Limits(1e-8, 500, 30.0)
@@ -86,6 +87,18 @@ def test_what_cannot_be_made_again_says_why() -> None:
     )
     assert obstacle(head_of(LIMITS, ended=False)) == (
         "the search was stopped by the clock after 30 s, before it came to its own end"
+    )
+
+
+def test_another_highs_than_then_is_told() -> None:
+    head = head_of(LIMITS, ended=True)
+    assert head.solver == highspy.Highs().version()  # type: ignore[no-untyped-call]
+    assert other_solver(head) is None
+    assert other_solver(replace(head, solver="1.2.3")) == (
+        f"it was made with HiGHS 1.2.3, and again with HiGHS {head.solver}: where it is asked, answers may differ"
+    )
+    assert other_solver(replace(head, solver="")) == (
+        f"it was made with no HiGHS, and again with HiGHS {head.solver}: where it is asked, answers may differ"
     )
 
 

@@ -6,11 +6,13 @@ from decimal import Decimal
 
 import pytest
 
+from app.core.answering import answered, contradicted, excess_of, unanswered
 from app.core.costs import Costs
-from app.core.desk import Desk, floor_of
-from app.core.order_values import BrokerOrder, CancelCause, Fill, OrderStatus
+from app.core.desk import Act, Desk, floor_of
+from app.core.money import plain
+from app.core.order_values import BrokerOrder, CancelCause, Fill, Order, OrderStatus
 from app.core.policy import Policy
-from app.core.working import CALLS_MAX, LEASE_S, answered, contradicted, decide, excess_of, unanswered
+from app.core.working import CALLS_MAX, LEASE_S, decide
 from tests.builders import AS_OF
 from tests.core.desks import (
     COLLAR,
@@ -151,6 +153,41 @@ def test_purchase_is_not_reduced_while_another_may_leave_cash() -> None:
     assert lines(decide(start)) == ["PLACE 1.1 5 B @ 101", "PENDING 2.1 5 C: waits for cash"]
     assert lines(decide(working)) == []
     assert lines(decide(told(working, "1.1", "FILLED", "5 @ 100"))) == ["PLACE 2.1 5 C @ 101"]
+
+
+def test_purchase_that_waits_keeps_nothing_from_those_of_another_account() -> None:
+    start = desk("BUY 9 B @ 100 in main rank 9 / BUY 5 C @ 100 in ira / SELL 9 A @ 9 in main", cash={"ira": "500"})
+    assert lines(decide(start)) == [
+        "PLACE 3.1 9 A @ 8.91",
+        "PENDING 1.1 9 B: waits for cash",
+        "PENDING 2.1 5 C: waits for cash",
+    ]
+    sold = told(sent(start), "3.1", "FILLED", "9 @ 9")
+    assert lines(decide(sold)) == [
+        "CANCELLED 1.1 9 B: there is no cash left to buy it with",
+        "PLACE 2.1 5 C @ 100",
+    ]
+
+
+def test_rest_of_what_was_reduced_is_no_order_that_is_priced_anew() -> None:
+    """Filled below its limit, it leaves cash for more: so often, and not for ever."""
+    start = desk("BUY 1000 A @ 100", cash="98000", policy=replace(COLLAR, reprices=0))
+    units = []
+    while not (decision := decide(start)).ending:
+        start = carried_out(start, decision)
+        for order in (step.order for step in decision.steps if step.act is Act.PLACE):
+            units.append(plain(order.quantity))
+            start = told(start, f"1.{order.slice}", "FILLED", f"{order.quantity} @ 100.2")
+    assert units == ["970", "7", "1"]
+
+
+def test_limit_is_not_tightened_where_it_could_not_be_loosened_again() -> None:
+    start = desk("BUY 10 B @ 100", cash="1001")
+    assert lines(decide(start)) == ["PLACE 1.1 10 B @ 100.1"]
+    for never in (replace(COLLAR, reprices=0), replace(COLLAR, reprice_after_s=0)):
+        assert lines(decide(replace(start, policy=never))) == [
+            "PLACE 1.1 9 B @ 101: reduced from 10 to 9: that is all there was to pay it with"
+        ]
 
 
 def test_purchase_in_another_currency_is_paid_at_the_rate_of_the_plan() -> None:
@@ -424,6 +461,46 @@ def test_fills_beyond_an_order_are_a_contradiction() -> None:
     assert contradicted(order, "one too many", AS_OF).status is OrderStatus.UNKNOWN
 
 
+def sent_again_for_less() -> Order:
+    """A purchase of 10 that its broker says it never got, sent again for the 5 that cash pays for by now."""
+    start = desk("BUY 10 A @ 100", cash="1010")
+    crashed = carried_out(start, decide(start))
+    unheard = replace(crashed, orders=(answered(order_of(crashed, "1.1"), None, AS_OF, AS_OF),))
+    poorer = replace(unheard, cash={"main": Decimal(600)})
+    decision = decide(poorer)
+    assert lines(decision) == ["PLACE 1.1 5 A @ 101: reduced from 10 to 5: that is all there was to pay it with"]
+    return order_of(carried_out(poorer, decision), "1.1")
+
+
+@pytest.mark.parametrize(
+    ("units", "status", "excess", "after"),
+    [
+        ("4", "WORKING", "0", "WORKING 5"),
+        ("5", "WORKING", "0", "WORKING 5"),  # whichever copy its broker has: it says when it has ended
+        ("5", "FILLED", "0", "FILLED 5"),
+        ("5", "EXPIRED", "0", "EXPIRED 5"),
+        ("6", "WORKING", "0", "WORKING 10"),
+        ("6", "FILLED", "0", "WORKING 10"),
+        ("10", "WORKING", "0", "FILLED 10"),
+        ("7", "CANCELLED", "0", "CANCELLED 10"),
+        ("11", "FILLED", "1", None),
+    ],
+)
+def test_a_late_copy_of_more_units_is_what_its_broker_has_and_no_contradiction(
+    units: str, status: str, excess: str, after: str | None
+) -> None:
+    order = sent_again_for_less()
+    fill = Fill("1", Decimal(units), Decimal(100), Decimal(0), AS_OF)
+    answer = BrokerOrder("b", OrderStatus[status], (fill,))
+    assert excess_of(order, answer) == Decimal(excess)
+    if after:
+        newer = answered(order, answer, AS_OF, AS_OF)
+        assert f"{newer.status.value} {newer.quantity}" == after
+        assert (newer.message == "its broker got the order of 10 after all, and not that of 5") is (
+            newer.quantity == Decimal(10)
+        )
+
+
 # ---- halts and the end
 
 
@@ -447,6 +524,18 @@ def test_halts_do_not_count_as_pricing_anew() -> None:
         state = stopped(told(carried_out(halted, decide(halted)), f"1.{turn}", "CANCELLED"), None)
         state = sent(carried_out(state, decide(state)))
     assert order_of(state, "1.4").status is OrderStatus.WORKING
+
+
+def test_what_was_never_on_a_market_does_not_count_as_pricing_anew() -> None:
+    state = sent(desk("SELL 4 A @ 100", policy=replace(COLLAR, reprices=0)))
+    expired = BrokerOrder("pool-1", OrderStatus.EXPIRED, unsent=True)
+    for turn in (1, 2, 3):
+        ended = answered(order_of(state, f"1.{turn}"), expired, AS_OF, AS_OF)
+        assert (ended.status, ended.cause) == (OrderStatus.EXPIRED, CancelCause.UNSENT)
+        state = with_order(state, f"1.{turn}", status=ended.status, cause=ended.cause)
+        state = sent(carried_out(state, decide(state)))
+    last = answered(order_of(state, "1.4"), replace(expired, unsent=False), AS_OF, AS_OF)
+    assert lines(decide(with_order(state, "1.4", status=last.status, cause=last.cause))) == ["END PARTIAL"]
 
 
 def test_order_that_never_reached_its_broker_is_not_sent_during_a_halt() -> None:

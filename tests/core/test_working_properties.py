@@ -9,13 +9,14 @@ from typing import Final
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.core.answering import answered, unanswered
 from app.core.costs import Costs, cost_of
 from app.core.desk import SENT, Act, Desk, Step, filled_of, is_open
 from app.core.money import ZERO, exactly, floor_to_step
 from app.core.order_values import ENDED, BrokerOrder, CancelCause, Fill, Order, OrderStatus, Ticket
 from app.core.plan_values import PlanStatus
 from app.core.trades import TradeSide
-from app.core.working import answered, decide, unanswered
+from app.core.working import decide
 from tests.core.desks import carried_out, desk, later, priced
 from tests.core.samples import PROPERTY
 
@@ -262,3 +263,40 @@ def test_purchases_come_only_from_cash_that_is_booked(
                 where = carry_out(where, step, venue)
         venue.trade(where)
         where = later(where, 300, wall=20)
+
+
+class Cheap(Venue):
+    """Fills at the last price, which leaves over what limits had set aside."""
+
+    def fill(self, name: str, known: BrokerOrder, ticket: Ticket, part: Decimal, left: Decimal) -> None:
+        assert ticket.limit
+        steps = {TradeSide.BUY: Decimal("1.01"), TradeSide.SELL: Decimal("0.99")}
+        fill = Fill(str(len(known.fills)), part, ticket.limit / steps[ticket.side], ZERO, COMING)
+        status = OrderStatus.FILLED if part == left else OrderStatus.WORKING
+        self.orders[name] = replace(known, status=status, fills=(*known.fills, fill))
+
+
+@exactly
+def affordable_rests(where: Desk) -> list[str]:
+    """Write which purchases are not whole though cash for an order of their rest is there."""
+    found = []
+    for leg in where.legs:
+        free = min(where.cash[leg.account_id], sum(where.cash.values(), -where.floor))
+        price, rest = where.price_for(leg, where.prices[leg.asset.id]), leg.quantity - filled_of(where.of(leg))
+        units = min(rest, where.fitting(leg, free, price))
+        if leg.side is TradeSide.BUY and units * price >= where.least(leg):
+            found.append(f"{units} of {rest} {leg.asset.symbol} for {free}")
+    return found
+
+
+@settings(PROPERTY, max_examples=150)
+@given(LEGS, st.integers(0, 3000), st.sampled_from([0, 100]), st.sampled_from([0, 1, 3]), st.integers(0, 10**6))
+def test_no_purchase_is_given_up_while_cash_for_it_is_there(
+    drawn: list[tuple[str, int, str, str, str, int]], cash: int, floor: int, reprices: int, seed: int
+) -> None:
+    random = Random(seed)
+    start = start_of(drawn, cash, Costs(), floor)
+    start = replace(start, policy=replace(start.policy, reprices=reprices))
+    where, ending = work(start, Cheap(random, Costs(), Decimal(1), trouble=False), random)
+    assert ending is not None
+    assert affordable_rests(where) == []

@@ -33,6 +33,7 @@ OWNED: Final = {
     *("accounts", "alerts", "drift_logs", "idempotency_keys", "outbox", "plan_trades", "plans", "portfolios"),
     *("allowances", "deliveries", "drift_days", "fills", "hooks", "manual_ends", "manual_fills", "orders"),
     *("lot_sales", "replacements", "bulks", "bulk_items"),
+    *("block_fills", "block_members", "block_pieces", "blocks", "pool_orders"),
     *("rebalance_history", "target_versions", "tax_lots", "taxpayer_groups", "transactions"),
 }
 # The same tables under the names that statements share.

@@ -33,14 +33,18 @@ SNAPSHOT = 4
 PAST = 3
 DRIFT = ENTER + SNAPSHOT
 CLOSES = 1
-SET_TARGETS = ENTER + 19
+SET_TARGETS = ENTER + 21
 PROPOSE = ENTER + 21 + PAST + CLOSES
 APPROVE = ENTER + 28
 ORDERS = 1
 CREATE = ENTER + 35
 ACCOUNT = ENTER + 14
-IMPORT = ENTER + 30
+IMPORT = ENTER + 31
 PRICES = ENTER + 2
+# Bulks with their counts and totals, the portfolios of one, and what looks up whom and what it is about.
+BULKS = ENTER + 3
+ITEMS = 1
+BULK = ENTER + 8
 # As it raises alerts: two of these look for portfolios that a plan is to be proposed for.
 SCAN_CHUNK = 27
 
@@ -238,6 +242,21 @@ async def test_orders_of_plans_take_one_more_for_however_many_plans(house: House
         assert await house.count(listed, id=made["id"]) == ENTER + SNAPSHOT + 4 + ORDERS
         await house.mutate("planCancel", planId=plan["id"])
         await executing.advance(house.services, owner_id, plan["id"], brokers)
+
+
+async def test_bulks_take_no_more_for_many_portfolios_than_for_one(house: House) -> None:
+    counted = "{ bulks { nodes { counts { status count } totals { plans } } } }"
+    listed = "query ($id: ID!) { bulk(id: $id) { progress { done } items(first: 100) { nodes { portfolioName } } } }"
+    for number in range(2):
+        for _ in range(number * 9 + 1):
+            await portfolio(house)
+        given = {"filter": {"everybody": True}, "idempotencyKey": str(number)}
+        assert await house.cost("bulkPropose", **given, dryRun=True) == ENTER + 2
+        assert await house.cost("bulkPropose", **given) == BULK
+        begun = (await house.mutate("bulkPropose", "bulk { id progress { total } }", **given))["bulk"]
+        assert begun["progress"]["total"] == number * 10 + 1
+        assert await house.count(counted) == BULKS
+        assert await house.count(listed, id=begun["id"]) == BULKS + ITEMS
 
 
 async def test_history_and_health_take_no_more_for_two_measurements_than_for_one(house: House) -> None:

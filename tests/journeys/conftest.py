@@ -35,6 +35,7 @@ def steelyard(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Ite
         paper_latency_s=0,
         paper_partial_percent=0,
         sweep_s=1,
+        block_window_s=2,
         event_poll_s=0.5,
     )
     try:

@@ -44,8 +44,14 @@ class Desk:
         operator = person.steelyard.operator
         await operator.list_asset(coin, "100", assetClass="CRYPTO", step="0.001", priceStep="0.01")
         await operator.list_asset(stock, "50", step="1", priceStep="0.01")
+        return await cls.beside(cls(person, "", coin, stock), execution=execution, **policy)
+
+    @classmethod
+    async def beside(cls, other: "Desk", *, execution: str = "PAPER", **policy: object) -> "Desk":
+        """Open a portfolio of the same owner in the same assets."""
+        coin, stock = other.coin, other.stock
         lots = [{"symbol": symbol, "quantity": str(UNITS)} for symbol in (coin, stock)]
-        portfolio_id = await person.create(
+        portfolio_id = await other.person.create(
             accounts=[{"lots": lots, "cash": str(CASH), "execution": execution}],
             targets=[
                 {"key": coin, "percent": 50, "band": {"absolute": 5}},
@@ -54,7 +60,7 @@ class Desk:
             ],
             policy={"twapHorizon": "PT10M", "twapInterval": "PT5M", "cooldown": "PT0S", **policy},
         )
-        return cls(person, portfolio_id, coin, stock)
+        return cls(other.person, portfolio_id, coin, stock)
 
     async def propose(self) -> dict[str, Any]:
         asked = {"portfolioId": self.portfolio_id, "scope": "FULL", "wait": "PT20S"}

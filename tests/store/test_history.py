@@ -1,13 +1,17 @@
 """What happened is only ever added to, and an edit shows."""
 
 import asyncio
+from dataclasses import replace
+from decimal import Decimal
 
 import asyncpg
 import pytest
 
-from app.store import history
+from app.core import ids
+from app.core.targets import Targets
+from app.store import history, import_sums
 from tests.builders import AS_OF, snapshot
-from tests.store.world import World
+from tests.store.world import World, new_id
 
 APPEND_ONLY = ["rebalance_history", "transactions", "outbox"]
 
@@ -107,3 +111,71 @@ async def test_history_of_somebody_else_is_neither_read_nor_written(world: World
         assert await history.load_history(bob.owner_id, tx, kept.row.id, 10) == []
     async with world.reading() as tx:
         assert len(await history.load_history(world.owner_id, tx, kept.row.id, 10)) == 2
+
+
+async def test_new_targets_are_told_with_those_of_before(world: World) -> None:
+    kept = await world.keep(snapshot("100 cash, 1 AAPL @ 100", {"AAPL": "60", "CASH": "40"}))
+    assert kept.snapshot.targets
+    entries = kept.snapshot.targets.entries
+    changed = (replace(entries[0], percent=Decimal(55)), replace(entries[1], percent=Decimal(45)))
+    async with world.writing() as tx:
+        await world.aim(tx, kept.row.public_id, Targets(changed))
+    async with world.reading() as tx:
+        first, second = (await history.load_history(world.owner_id, tx, kept.row.id, 10))[2:]
+    assert first.document["before"] is None
+    assert second.document["before"] == {"version": 1, "targets": first.document["targets"]}
+    assert [(entry["key"], entry["percent"]) for entry in second.document["before"]["targets"]] == [
+        ("AAPL", "60"),
+        ("CASH", "40"),
+    ]
+    assert [entry["percent"] for entry in second.document["targets"]] == ["55", "45"]
+
+
+async def test_an_import_is_told_in_sums_before_and_after(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = await world.keep(
+        snapshot(
+            {"main": "6 AAPL @ 150, 4 AAPL, 8 BND @ 50, 100 cash", "ira TAX_EXEMPT": "1 AAPL, 5 EUR cash"},
+            {"AAPL": "100"},
+        )
+    )
+    main, _ = kept.snapshot.portfolio.accounts
+    aapl, bnd = (
+        next(a.id for a in kept.snapshot.market.assets.values() if a.symbol == name) for name in ("AAPL", "BND")
+    )
+    async with world.writing() as tx:
+        await world.hold(tx, kept.row.public_id, replace(main, lots=main.lots[:1], cash={"USD": Decimal("99.5")}))
+    async with world.reading() as tx:
+        first, _, last = (await history.load_history(world.owner_id, tx, kept.row.id, 10))[1:]
+    assert first.document["before"]["holdings"] == {"lots": 0, "quantity": {}, "cash": {}}
+    assert first.document["holdings"] == {
+        "accounts": ["main", "ira"],
+        "lots": 4,
+        "quantity": {aapl: "11", bnd: "8"},
+        "cash": {"USD": "100", "EUR": "5"},
+        "cut": {"assets": 0, "currencies": 0},
+    }
+    assert (last.document["version"], last.document["before"]["version"]) == (3, 2)
+    assert last.document["before"]["holdings"] == {
+        "lots": 3,
+        "quantity": {aapl: "10", bnd: "8"},
+        "cash": {"USD": "100"},
+    }
+    assert last.document["holdings"] == {
+        "accounts": ["main"],
+        "lots": 1,
+        "quantity": {aapl: "6"},
+        "cash": {"USD": "99.5"},
+        "cut": {"assets": 0, "currencies": 0},
+    }
+    monkeypatch.setattr(import_sums, "MOST", 1)
+    lots = (replace(main.lots[0], id=new_id(ids.LOT)), replace(main.lots[2], id=new_id(ids.LOT)))
+    async with world.writing() as tx:
+        await world.hold(tx, kept.row.public_id, replace(main, lots=lots, cash={"USD": Decimal("99.5")}))
+    async with world.reading() as tx:
+        last = (await history.load_history(world.owner_id, tx, kept.row.id, 10))[-1]
+    # What changed is told, what stayed is cut.
+    assert last.document["before"]["holdings"]["quantity"] == {}
+    assert (last.document["holdings"]["quantity"], last.document["holdings"]["cut"]) == (
+        {bnd: "8"},
+        {"assets": 1, "currencies": 0},
+    )

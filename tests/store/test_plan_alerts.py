@@ -69,7 +69,7 @@ async def test_a_plan_of_the_monitor_expires_and_so_does_its_alert(world: World)
     loaded = await drifted(world)
     await save(world, loaded, make(loaded))
     async with world.store.shared() as tx:
-        await approvals.scan_expire_plans(tx, LATER, 10)
+        await approvals.scan_expire_plans(tx, LATER, [loaded.row.id])
     (alert,) = await listed(world)
     assert (alert.status, alert.resolved_at) == (AlertStatus.RESOLVED, LATER)
     assert alert.message == "The plan has expired; its prices are too old to act on."

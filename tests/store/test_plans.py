@@ -341,10 +341,17 @@ async def test_a_queued_plan_outlives_a_change_that_it_will_see(world: World) ->
 async def test_plans_expire_when_their_time_is_over(world: World) -> None:
     loaded = await drifted(world)
     plan_id = await save(world, loaded, make(loaded))
+    before, row = LATER - timedelta(microseconds=1), loaded.row.id
     async with world.store.shared() as tx:
-        assert await approvals.scan_expire_plans(tx, LATER - timedelta(microseconds=1), 10) == []
-        assert await approvals.scan_expire_plans(tx, LATER, 10) == [world.owner_id]
-        assert await approvals.scan_expire_plans(tx, LATER, 10) == []
+        due, last = await approvals.scan_due_to_expire(tx, before, 0, 10)
+        assert due == []
+        assert last
+        assert await approvals.scan_due_to_expire(tx, LATER, 0, 10) == ([row], last)
+        assert await approvals.scan_due_to_expire(tx, LATER, last, 10) == ([], None)
+        assert await approvals.scan_expire_plans(tx, before, [row]) == []  # it is looked at again under the lock
+        assert await approvals.scan_expire_plans(tx, LATER, [row]) == [world.owner_id]
+        assert await approvals.scan_expire_plans(tx, LATER, [row]) == []
+        assert await approvals.scan_due_to_expire(tx, LATER, 0, 10) == ([], None)
     assert (await load(world, plan_id)).status is PlanStatus.EXPIRED
 
 
@@ -367,3 +374,20 @@ async def test_somebody_elses_plan_does_not_exist(world: World) -> None:
         assert await load_plan(bob.owner_id, tx, plan_id) is None
         assert await load_plans(bob.owner_id, tx, loaded.row.public_id, 10) == []
         assert await plans.claim_plan(bob.owner_id, tx, plan_id, AS_OF) is None
+
+
+async def test_what_a_plan_was_made_from_never_changes(each_world: World) -> None:
+    loaded = await drifted(each_world)
+    plan_id = ids.decode(ids.PLAN, await save(each_world, loaded, make(loaded)))
+    for owner in (False, True):
+        async with each_world.raw(owner=owner) as connection:
+            for what in ("inputs = 'x'", "inputs = NULL", "inputs_digest = 'x'", "inputs_digest = NULL"):
+                with pytest.raises(asyncpg.RestrictViolationError, match="what a plan was made from never changes"):
+                    await connection.execute(f"UPDATE plans SET {what} WHERE public_id = $1", plan_id)
+            await connection.execute("UPDATE plans SET inputs = inputs, reason = 'seen' WHERE public_id = $1", plan_id)
+    # Of one that was made before inputs were kept, only the digest is known; so it stays.
+    async with each_world.raw(owner=True) as connection:
+        await connection.execute("SET session_replication_role = replica")
+        await connection.execute("UPDATE plans SET inputs = NULL WHERE public_id = $1", plan_id)
+    with pytest.raises(asyncpg.RestrictViolationError, match="never changes"):
+        await each_world.sql("UPDATE plans SET inputs = 'made up' WHERE public_id = $1", plan_id)

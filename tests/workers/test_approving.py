@@ -375,10 +375,11 @@ async def test_without_a_limit_no_price_ends_a_plan(services: Services, world: W
     assert (await approve(alice, plan)).status.value == "APPROVED"
 
 
+@pytest.mark.parametrize("bound", ["EXPIRE_MAX", "LOOK_MAX"])
 async def test_the_sweeper_expires_more_than_one_transaction_takes(
-    services: Services, world: World, alice: Context, monkeypatch: pytest.MonkeyPatch
+    services: Services, world: World, alice: Context, monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
-    monkeypatch.setattr(approving, "EXPIRE_MAX", 1)
+    monkeypatch.setattr(approving, bound, 1)
     made = [await propose(services, alice, await keep(world)) for _ in range(3)]
     await later(services, timedelta(hours=24))
     await approving.scan_expire(services)

@@ -1,6 +1,7 @@
 """Heavy plans compute in processes of their own, which say how far they are, stop when told to, and end with us."""
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -94,3 +95,27 @@ async def test_a_call_that_nobody_waits_for_is_told_to_stop(processes: Processes
     await until(counts_again)
     later.stopped = True
     assert await again < 1000
+
+
+def fail(*, watch: Callable[[int, float], bool]) -> None:
+    """Count until told to stop, and then find nothing."""
+    count(watch=watch)
+    raise ValueError("nothing was found")
+
+
+async def test_a_call_that_fails_when_nobody_waits_for_it_any_more_is_no_error(processes: Processes) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
+    watch = Watch()
+    call = asyncio.create_task(processes.run(fail, watch=watch))
+
+    async def counting() -> bool:
+        return watch.nodes > 0
+
+    await until(counting)
+    call.cancel()
+    await asyncio.wait([call])
+    assert call.cancelled()
+    del call
+    gc.collect()
+    assert complaints == []

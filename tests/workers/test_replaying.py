@@ -15,6 +15,7 @@ from app.actions.replaying import Replayed
 from app.context import Context, Services
 from app.core import ids, replay
 from app.core.errors import NotFound, SolverMissing
+from app.core.optimize import highs
 from app.core.optimize.allocate import PlanScope
 from app.core.plan import PlanRequest
 from app.core.policy import Policy
@@ -48,6 +49,7 @@ async def made_at_once(alice: Context, portfolio_id: str, request: PlanRequest =
 async def edit(world: World, statement: str, *args: object) -> Any:
     """Change what is stored as only the owner of the tables can."""
     async with world.raw(owner=True) as connection:
+        await connection.execute("SET session_replication_role = replica")
         return await connection.fetchval(statement, *args)
 
 
@@ -161,6 +163,21 @@ async def test_a_plan_of_another_engine_or_shape_cannot_be_replayed(
     assert found.why == (
         "it was made by a version whose portfolios, policies or assets have other fields than this one's"
     )
+
+
+async def test_a_plan_that_was_made_with_another_highs_says_so_whatever_was_found(
+    services: Services, world: World, alice: Context
+) -> None:
+    plan_id, then = await made(services, alice, await keep(world)), highs.version()
+    with patch.object(highs, "version", lambda: "9.9.9"):
+        found = await replaying.scan_replay(services, plan_id)
+        assert found.verdict is ReplayVerdict.AGREES
+        told = f"it was made with HiGHS {then}, and again with HiGHS 9.9.9: where it is asked, answers may differ"
+        assert list(replaying.lines(found))[1:] == [told]
+        assert replaying.document(found)["solver"] == told
+        await edit(world, "UPDATE plans SET proof = jsonb_set(proof, '{bound}', '\"1\"')")
+        assert list(replaying.lines(await replaying.scan_replay(services, plan_id)))[-1] == told
+    assert (await replaying.scan_replay(services, plan_id)).solver is None
 
 
 async def test_a_plan_that_needs_a_solver_which_is_not_here_cannot_be_replayed(

@@ -5,6 +5,8 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -183,6 +185,15 @@ def is_installed() -> bool:
     except ImportError:
         return False
     return True
+
+
+@cache
+def version() -> str:
+    """Return the version of HiGHS that would be asked, as its package tells it; empty where it is not installed."""
+    try:
+        return metadata.version("highspy")
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _engine() -> "highspy.Highs":

@@ -365,4 +365,4 @@ GRANT SELECT, UPDATE ON domain_clock TO steelyard_app;
 
 class Migration(migrations.Migration):
     dependencies = [("store", "0001_initial")]
-    operations = [ops.RunSQL(sql) for sql in (CHECKS, OWNERS, TABLES, TARGETS, HISTORY, PARTITIONS, RIGHTS)]
+    operations = [ops.RunSQL([CHECKS, OWNERS, TABLES, TARGETS, HISTORY, PARTITIONS, RIGHTS])]

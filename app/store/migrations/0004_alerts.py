@@ -66,6 +66,5 @@ class Migration(migrations.Migration):
         ),
         ops.AddField("AlertRow", "reminded_at", fields.DatetimeField(null=True)),
         ops.AddField("AlertRow", "snoozed_until", fields.DatetimeField(null=True)),
-        ops.RunSQL(ALERTS),
-        ops.RunSQL(STATES),
+        ops.RunSQL([ALERTS, STATES]),
     ]

@@ -109,4 +109,4 @@ GRANT EXECUTE ON FUNCTION drop_drift_partitions(timestamptz) TO steelyard_app;
 
 class Migration(migrations.Migration):
     dependencies = [("store", "0004_alerts")]
-    operations = [ops.RunSQL(sql) for sql in (DETAIL, DAYS, ROLLUPS, RETENTION, RIGHTS)]
+    operations = [ops.RunSQL([DETAIL, DAYS, ROLLUPS, RETENTION, RIGHTS])]

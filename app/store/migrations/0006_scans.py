@@ -44,4 +44,4 @@ CREATE INDEX portfolios_proposing ON portfolios (id)
 
 class Migration(migrations.Migration):
     dependencies = [("store", "0005_logs")]
-    operations = [ops.RunSQL(sql) for sql in (RUNS, TICKS, PROPOSALS)]
+    operations = [ops.RunSQL([RUNS, TICKS, PROPOSALS])]

@@ -135,4 +135,4 @@ GRANT SELECT, UPDATE ON outbox_marks TO steelyard_app;
 
 class Migration(migrations.Migration):
     dependencies = [("store", "0006_scans")]
-    operations = [ops.RunSQL(sql) for sql in (TABLES, TRIM, RIGHTS)]
+    operations = [ops.RunSQL([TABLES, TRIM, RIGHTS])]

@@ -36,5 +36,5 @@ class Migration(migrations.Migration):
             for name in ("fee_tiers", "liquidity")
         ),
         ops.AddField("AccountRow", "broker_id", fields.BigIntField(null=True)),
-        *(ops.RunSQL(sql) for sql in (CHECKS, BROKERS)),
+        ops.RunSQL([CHECKS, BROKERS]),
     ]

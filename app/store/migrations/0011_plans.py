@@ -25,6 +25,5 @@ class Migration(migrations.Migration):
         ops.AddField("PlanRow", "proof", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
         ops.AddField("PlanRow", "advice", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
         ops.AddField("PlanRow", "solve_ms", fields.IntField(null=True)),
-        ops.RunSQL(IMPACT),
-        ops.RunSQL(GROUPS),
+        ops.RunSQL([IMPACT, GROUPS]),
     ]

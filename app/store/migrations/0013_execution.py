@@ -229,5 +229,5 @@ class Migration(migrations.Migration):
         ops.AddField("TaxLotRow", "purchase_id", fields.UUIDField(null=True)),
         ops.AddField("TaxLotRow", "replaced", fields.BooleanField(db_default=False)),
         ops.AddField("TransactionRow", "booked", fields.BooleanField(db_default=False)),
-        *(ops.RunSQL(sql) for sql in (PLANS, ORDERS, BOOKS, PAPER, MANUAL)),
+        ops.RunSQL([PLANS, ORDERS, BOOKS, PAPER, MANUAL]),
     ]
