@@ -77,14 +77,17 @@ class Processes:
                 watch.stopped = True
                 self._board.exchange(row, watch)
                 await asyncio.wait([call])
-                if not call.cancelled():
-                    call.exception()  # nobody wants it, also where it failed; left alone it is logged as an error
+                if isinstance(call.exception(), BrokenProcessPool):  # any other end is nobody's matter by now
+                    self._give_up(pool)
             raise
         except BrokenProcessPool:
             # One of them was killed, and a pool never mends: the next call starts another, the sweeper asks again.
-            if self._pool is pool:
-                self._pool = None
+            self._give_up(pool)
             raise
+
+    def _give_up(self, pool: ProcessPoolExecutor) -> None:
+        if self._pool is pool:
+            self._pool = None
 
     @contextmanager
     def _row(self) -> Iterator[int]:

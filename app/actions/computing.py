@@ -72,7 +72,7 @@ async def _make_watched(services: Services, owner_id: int, claimed: Claimed, loa
     finally:
         watch.stopped = True
         made.cancel()
-        await asyncio.wait([made])
+        await asyncio.gather(made, return_exceptions=True)  # it may have failed while it was found to be unwanted
 
 
 async def _tell_progress(services: Services, owner_id: int, claimed: Claimed, watch: Watch) -> bool:

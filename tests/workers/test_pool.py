@@ -119,3 +119,21 @@ async def test_a_call_that_fails_when_nobody_waits_for_it_any_more_is_no_error(p
     del call
     gc.collect()
     assert complaints == []
+
+
+async def test_a_process_that_is_killed_when_nobody_waits_for_its_call_any_more_costs_no_other(
+    processes: Processes,
+) -> None:
+    process = await processes.run(os.getpid)
+    watch = Watch()
+    call = asyncio.create_task(processes.run(count, watch=watch))
+
+    async def counting() -> bool:
+        return watch.nodes > 0
+
+    await until(counting)
+    call.cancel()
+    os.kill(process, signal.SIGKILL)
+    await asyncio.wait([call])
+    assert call.cancelled()
+    assert await processes.run(os.getpid) != process
