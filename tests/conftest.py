@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,10 @@ from app.settings import Settings
 _numbers = itertools.count(1)
 
 MEMORY_BYTES = 4 * 1024**3
+
+# A shell has what it starts in the background ignore Ctrl-C, and so would all that is started here: it is tested, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # What takes longest comes first, so that no process has much to do when the others are done; what waits for compiled

@@ -82,7 +82,7 @@ class Pair:
         """Both plans are completed, the broker's orders are the blocks, and the books are what it filled of them."""
         rows, coin, stock = self.desks[0].steelyard.rows, self.desks[0].coin, self.desks[0].stock
         for desk, plan_id in zip(self.desks, self.plans, strict=True):
-            over = await desk.until_over(plan_id, LEASED_S)
+            over = await desk.until_over(plan_id, 2 * LEASED_S)  # a block's lease, then an order's
             assert (over["status"], len(over["orders"])) == ("COMPLETED", 2), over
             assert await desk.books() == ({coin: Decimal("8.2"), stock: Decimal(14)}, Decimal(80))
             await desk.assert_history_is_whole()
