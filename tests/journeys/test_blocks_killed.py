@@ -1,6 +1,8 @@
 """Pools whose worker is killed between two steps: each block is one order at the broker, and each fill booked once.
 
 As in `test_execution_killed`, a trigger holds a step in its own transaction, and then the process is killed.
+
+Stocks are traded in sessions: it runs before those of this folder that move the clock on to the evening.
 """
 
 from collections.abc import AsyncIterator
